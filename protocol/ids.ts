@@ -1,0 +1,22 @@
+/**
+ * Branded identifiers. A string that passed a parser here carries its brand; nothing further in re-checks it.
+ */
+declare const brand: unique symbol
+type Branded<T, B extends string> = T & { readonly [brand]: B }
+
+/** 64 lowercase hex digits: SHA-256 of some bytes. */
+export type Hash = Branded<string, 'Hash'>
+/** Hex SHA-256 of the peer's raw Ed25519 public key (32 bytes). */
+export type PeerId = Branded<string, 'PeerId'>
+/** Hash of a model's canonical manifest. */
+export type Revision = Branded<string, 'Revision'>
+/** 32 lowercase hex digits (16 random bytes), drawn by the server that routes the session. */
+export type SessionId = Branded<string, 'SessionId'>
+
+const hex64 = /^[0-9a-f]{64}$/
+const hex32 = /^[0-9a-f]{32}$/
+
+export const isHash = (s: unknown): s is Hash => typeof s === 'string' && hex64.test(s)
+export const isPeerId = (s: unknown): s is PeerId => typeof s === 'string' && hex64.test(s)
+export const isRevision = (s: unknown): s is Revision => typeof s === 'string' && hex64.test(s)
+export const isSessionId = (s: unknown): s is SessionId => typeof s === 'string' && hex32.test(s)
