@@ -1,0 +1,102 @@
+/**
+ * Choosing the next token so that anyone can repeat it: greedy, or Gumbel-max with noise that is a function of (seed,
+ * position, token id) alone. No generator has a state, so a replay or an audit draws the same noise. docs/protocol.md [SM].
+ */
+import { ManyhandsError } from './errors.ts'
+import type { Sampling } from './link-messages.ts'
+
+/** 32-bit finaliser of MurmurHash3: every input bit reaches every output bit. */
+function mix(h: number): number {
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return (h ^ (h >>> 16)) >>> 0
+}
+
+/** A 32-bit word from (seed, position, id): three rounds of {@link mix}, each fed one of them. */
+export function noiseWord(seed: number, position: number, id: number): number {
+  return mix((mix((mix((seed ^ 0x9e3779b9) >>> 0) ^ position) >>> 0) ^ id) >>> 0)
+}
+
+const ln2 = 0.6931471805599453
+const view = new DataView(new ArrayBuffer(8))
+
+/**
+ * Natural logarithm of a normal x > 0 by + - * / alone (IEEE-exact operations), so that every engine agrees to the bit:
+ * x = m 2^e with m in [sqrt(1/2), sqrt(2)), ln m = 2 atanh(s), s = (m-1)/(m+1), eleven terms of the series.
+ */
+export function exactLog(x: number): number {
+  view.setFloat64(0, x)
+  const high = view.getUint32(0)
+  let e = ((high >>> 20) & 0x7ff) - 1023
+  view.setUint32(0, (high & 0x000fffff) | 0x3ff00000)
+  let m = view.getFloat64(0)
+  if (m > 1.4142135623730951) {
+    m /= 2
+    e += 1
+  }
+  const s = (m - 1) / (m + 1)
+  const z = s * s
+  let sum = 0
+  for (let k = 21; k >= 1; k -= 2) sum = sum * z + 1 / k
+  return e * ln2 + 2 * s * sum
+}
+
+/** Standard Gumbel noise for one candidate: -ln(-ln u), u = (word + 1/2) / 2^32. */
+export const gumbel = (seed: number, position: number, id: number): number =>
+  -exactLog(-exactLog((noiseWord(seed, position, id) + 0.5) / 4294967296))
+
+/** The best-scored id; of equals the lowest. @throws ManyhandsError not-finite when a logit is NaN or infinite */
+export function argMax(logits: Float32Array): number {
+  let best = 0
+  let bestScore = -Infinity
+  for (let i = 0; i < logits.length; i++) {
+    const score = logits[i] as number
+    if (score > bestScore) {
+      bestScore = score
+      best = i
+    }
+    // NaN fails every comparison, so it must be looked for; infinities are looked for with it.
+    if (score - score !== 0) throw new ManyhandsError('not-finite', 'The model produced a logit that is not a finite number.')
+  }
+  return best
+}
+
+/**
+ * The token at `position` (the position it will take).
+ * @param logits f32 [vocab]
+ * @throws ManyhandsError not-finite
+ */
+export function sampleToken(logits: Float32Array, position: number, { temperature, topP, seed }: Sampling): number {
+  const top = argMax(logits)
+  if (temperature === 0) return top
+  const candidates = topP < 1 ? nucleus(logits, logits[top] as number, temperature, topP) : logits.keys()
+  let best = top
+  let bestScore = -Infinity
+  for (const id of candidates) {
+    const score = (logits[id] as number) / temperature + gumbel(seed, position, id)
+    if (score > bestScore) {
+      bestScore = score
+      best = id
+    }
+  }
+  return best
+}
+
+/** Ids of the fewest likeliest tokens whose probabilities reach topP, likeliest first, equals by id. */
+function nucleus(logits: Float32Array, max: number, temperature: number, topP: number): number[] {
+  let total = 0
+  const weights = new Float64Array(logits.length)
+  for (let i = 0; i < logits.length; i++) total += weights[i] = Math.exp(((logits[i] as number) - max) / temperature)
+  // Only tokens within e^-30 of the best can matter at topP < 1; sorting those few is cheap.
+  const ids: number[] = []
+  for (let i = 0; i < weights.length; i++) if ((weights[i] as number) > 1e-13) ids.push(i)
+  ids.sort((a, b) => (weights[b] as number) - (weights[a] as number) || a - b)
+  let reached = 0
+  const kept: number[] = []
+  for (const id of ids) {
+    kept.push(id)
+    reached += weights[id] as number
+    if (reached >= topP * total) break
+  }
+  return kept
+}

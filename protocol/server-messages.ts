@@ -1,0 +1,124 @@
+/**
+ * What a signaling server says to a peer on its control socket: JSON text, one variant per message.
+ */
+import * as v from 'valibot'
+import { ManyhandsError } from './errors.ts'
+
+import { maxBlocks } from './limits.ts'
+import { wireErrorSchema } from './link-messages.ts'
+import { receiptSchema } from './receipt.ts'
+import { peerIdSchema, publicKeySchema, revisionSchema, sessionIdSchema, signatureSchema, ticketSchema, timeSchema } from './ticket.ts'
+
+const count = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(most))
+const text = (most: number) => v.pipe(v.string(), v.maxLength(most))
+const id = count(2 ** 32 - 1)
+const lease = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/))
+
+/** The publisher's signature (purpose `publication`) over canonical JSON of {v, revision, publisher, issuedAt}. */
+export const publicationSchema = v.strictObject({
+  v: v.literal(1),
+  revision: revisionSchema,
+  publisher: publicKeySchema,
+  issuedAt: timeSchema,
+  signature: signatureSchema,
+})
+export type Publication = v.InferOutput<typeof publicationSchema>
+
+export const modelInfoSchema = v.strictObject({
+  name: text(80),
+  title: text(120),
+  task: v.picklist(['text-generation', 'feature-extraction', 'image-to-text', 'other']),
+  license: text(80),
+  revision: revisionSchema,
+  /** Bytes of graph and shards. */
+  bytes: count(Number.MAX_SAFE_INTEGER),
+  /** Positions; 0 for a model without a decoder. */
+  context: count(2 ** 31),
+  /** In the Prompt API's words: `available` when every block has a volunteer, `downloadable` when some are being fetched, else `unavailable`. */
+  availability: v.picklist(['available', 'downloadable', 'unavailable']),
+  volunteers: count(2 ** 31),
+  blocks: count(maxBlocks),
+  /** Holders of each planned stage, ready ones. */
+  stages: v.pipe(v.array(v.strictObject({ blocks: v.strictTuple([count(maxBlocks), count(maxBlocks)]), ready: count(2 ** 31) })), v.maxLength(64)),
+  publication: publicationSchema,
+})
+export type ModelInfo = v.InferOutput<typeof modelInfoSchema>
+
+const iceServer = v.strictObject({
+  urls: v.union([text(300), v.pipe(v.array(text(300)), v.maxLength(8))]),
+  username: v.exactOptional(text(200)),
+  credential: v.exactOptional(text(200)),
+})
+
+export const serverMessageSchema = v.variant('t', [
+  /** First, on every connection. */
+  v.strictObject({ t: v.literal('challenge'), v: v.literal(1), nonce: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)), serverKey: publicKeySchema, now: timeSchema }),
+  v.strictObject({
+    t: v.literal('welcome'),
+    peer: peerIdSchema,
+    /** HMAC token for the PeerJS broker, bound to the peer id. */
+    brokerToken: text(200),
+    iceServers: v.pipe(v.array(iceServer), v.maxLength(8)),
+    epoch: count(Number.MAX_SAFE_INTEGER),
+    /** Every key whose tickets are good here: the present one and past ones still in use. */
+    serverKeys: v.pipe(v.array(publicKeySchema), v.maxLength(16)),
+  }),
+  v.strictObject({ t: v.literal('models'), id, models: v.pipe(v.array(modelInfoSchema), v.maxLength(1000)) }),
+  // ---- Volunteers
+  v.strictObject({
+    t: v.literal('assign'),
+    lease,
+    revision: revisionSchema,
+    blocks: v.strictTuple([count(maxBlocks), count(maxBlocks)]),
+    epoch: count(Number.MAX_SAFE_INTEGER),
+    /** Renew before this; measured from arrival, in milliseconds. */
+    leaseMs: count(3_600_000),
+  }),
+  /** Nothing to do yet, and why: a sentence for people. */
+  v.strictObject({ t: v.literal('idle'), reason: text(300) }),
+  v.strictObject({ t: v.literal('renewed'), lease }),
+  /** The lease is over: stop, and offer again if one still gives. */
+  v.strictObject({ t: v.literal('unassign'), lease, reason: text(300) }),
+  /** A session that this stage is part of: connect to the next stage ahead of its first frame. */
+  v.strictObject({ t: v.literal('session'), ticket: ticketSchema }),
+  /** The session is over for the server: let go of what is held for it. */
+  v.strictObject({ t: v.literal('session-closed'), session: sessionIdSchema }),
+  // ---- Requesters
+  v.strictObject({ t: v.literal('queued'), id, ahead: count(2 ** 31) }),
+  v.strictObject({ t: v.literal('route'), id, ticket: ticketSchema }),
+  v.strictObject({ t: v.literal('receipt'), receipt: receiptSchema }),
+  // ---- Anyone
+  v.strictObject({ t: v.literal('error'), id: v.exactOptional(id), error: wireErrorSchema }),
+])
+export type ServerMessage = v.InferOutput<typeof serverMessageSchema>
+
+/** `GET /.well-known/manyhands.json`. */
+export const wellKnownSchema = v.object({
+  v: v.literal(1),
+  serverKey: publicKeySchema,
+  pastKeys: v.pipe(v.array(publicKeySchema), v.maxLength(64)),
+  /** Paths or URLs, resolved against the document's own. */
+  socket: text(300),
+  broker: text(300),
+  blobs: text(300),
+  manifests: text(300),
+  engine: text(300),
+})
+export type WellKnown = v.InferOutput<typeof wellKnownSchema>
+
+/** Parses one JSON text message. @throws ManyhandsError bad-message */
+export function parseMessage<T extends v.GenericSchema>(schema: T, data: string, maxChars: number): v.InferOutput<T> {
+  if (data.length > maxChars) throw new ManyhandsError('bad-message', `A message of ${data.length} characters is over the limit of ${maxChars}.`)
+  let value: unknown
+  try {
+    value = JSON.parse(data)
+  } catch (cause) {
+    throw new ManyhandsError('bad-message', 'A message is not JSON.', { cause })
+  }
+  const parsed = v.safeParse(schema, value)
+  if (!parsed.success) {
+    throw new ManyhandsError('bad-message', `A message was refused: ${v.getDotPath(parsed.issues[0]) ?? 't'}: ${parsed.issues[0].message}.`)
+  }
+  return parsed.output
+}
+
