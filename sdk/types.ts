@@ -1,0 +1,186 @@
+/**
+ * The SDK's public surface: what a requester asks with (`connect` in index.ts) and what a volunteer gives with (`donate`
+ * in volunteer.ts). Types only.
+ */
+import type { Tensor } from 'onnxruntime-common'
+import type { ManyhandsError } from '../protocol/errors.ts'
+import type { Identity } from '../protocol/keys.ts'
+import type { Finish } from '../protocol/link-messages.ts'
+import type { Receipt } from '../protocol/receipt.ts'
+import type { ModelInfo } from '../protocol/server-messages.ts'
+import type { Backend, Ticket } from '../protocol/ticket.ts'
+
+export type { ModelInfo, Receipt, Finish, Backend, Identity, ManyhandsError }
+
+// ---- Asking --------------------------------------------------------------------------------------------------------
+
+export interface ConnectOptions {
+  /** Base URL of a signaling server, or several to try in turn: `https://hands.example`. */
+  readonly server: string | readonly string[]
+  /** Who asks; a fresh identity is made when none is given. */
+  readonly identity?: Identity
+  /** Ends the connection and everything under way. */
+  readonly signal?: AbortSignal
+}
+
+export type NetworkState = 'connecting' | 'ready' | 'degraded' | 'closed'
+
+/** Events: `state` when {@link Network.state} changes. */
+export interface Network extends EventTarget, AsyncDisposable {
+  readonly state: NetworkState
+  /** Models that this server knows, with their availability now. */
+  models(): Promise<readonly ModelInfo[]>
+  /**
+   * Continues a chat or a text. Iterate for the text as it comes, await for the whole.
+   * @param model name (`smollm2-135m-instruct`) or revision
+   */
+  generate(model: string, input: string | readonly Message[], options?: GenerateOptions): Generation
+  /** One pass of any ONNX model: the graph's input names to tensors, f32 or integers as the model declares. */
+  run(model: string, feeds: Readonly<Record<string, Tensor>>, options?: CallOptions): Promise<RunResult>
+  /** A file that the model brings along (an OCR model's `characters`), checked against its hash. */
+  file(model: string, name: string): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+export interface Message {
+  readonly role: 'system' | 'user' | 'assistant'
+  readonly content: string
+}
+
+export interface CallOptions {
+  /** Aborting stops the work at the volunteers too. */
+  readonly signal?: AbortSignal
+  onProgress?(progress: Progress): void
+}
+
+export interface GenerateOptions extends CallOptions {
+  /** Tokens to answer with at most; default 256, bounded by the model's context. */
+  readonly maxTokens?: number
+  /** 0 (default) is greedy. */
+  readonly temperature?: number
+  readonly topP?: number
+  /** Same seed, same text. Drawn at random when absent and temperature > 0. */
+  readonly seed?: number
+  /** Texts that end the answer; they are cut off it. At most 8. */
+  readonly stop?: string | readonly string[]
+}
+
+export type Progress =
+  | { readonly phase: 'queued'; readonly ahead: number }
+  | { readonly phase: 'connecting' }
+  | { readonly phase: 'prompt'; readonly promptTokens: number }
+  | { readonly phase: 'answer'; readonly tokens: number }
+
+/** Iterating yields text pieces that only ever append; awaiting yields the whole. Both may be used, once each. */
+export interface Generation extends AsyncIterable<string>, PromiseLike<Generated> {
+  /** Settles with the request's signed receipt, some moments after the answer; rejects when none came. */
+  readonly receipt: Promise<Receipt>
+}
+
+export interface StageInfo {
+  readonly peer: string
+  /** [first, endExclusive] */
+  readonly blocks: readonly [number, number]
+  readonly backend: Backend
+}
+
+export interface Timing {
+  /** From asking to the first token. */
+  readonly firstTokenMs: number
+  /** Decoding without the first token; 0 with fewer than two. */
+  readonly tokensPerSecond: number
+  /** Each token's interval less its stages' run times, by the number of links of the ring; empty with fewer than two. */
+  readonly hopMs: readonly number[]
+}
+
+export interface Generated {
+  readonly text: string
+  /** With the end token, where the model gave one. */
+  readonly tokenIds: readonly number[]
+  readonly promptTokens: number
+  readonly finish: Finish
+  readonly stages: readonly StageInfo[]
+  readonly timing: Timing
+  readonly ticket: Ticket
+}
+
+export interface RunResult {
+  readonly outputs: Readonly<Record<string, Tensor>>
+  readonly stages: readonly StageInfo[]
+  /** As {@link Generation.receipt}. */
+  readonly receipt: Promise<Receipt>
+}
+
+// ---- Giving --------------------------------------------------------------------------------------------------------
+
+export interface DonateOptions {
+  readonly server: string
+  /** Revisions or names to serve; any when absent. */
+  readonly models?: readonly string[]
+  /** Bytes of weights and caches; default 1 GiB. */
+  readonly maxMemory?: number
+  /** Share of time to compute, 0.1 to 1; default 1. */
+  readonly power?: number
+  /** Default: webgpu, then wasm. */
+  readonly backends?: readonly Backend[]
+  readonly identity?: Identity
+  readonly signal?: AbortSignal
+}
+
+export type DonationPhase =
+  | 'connecting' // to the server, or again after a loss
+  | 'waiting' // connected, nothing to hold yet
+  | 'fetching' // weights
+  | 'preparing' // carving, creating the session
+  | 'checking' // golden activations
+  | 'serving'
+  | 'paused'
+  | 'stopped'
+  | 'failed' // and trying again where that helps; `reason` says
+
+export interface DonationState {
+  readonly phase: DonationPhase
+  /** One plain line: why it waits, is paused, failed or stopped; what it does otherwise. */
+  readonly reason: string
+  readonly peer: string
+  readonly model?: { readonly name: string; readonly title: string; readonly revision: string }
+  /** [first, endExclusive] of `totalBlocks`. */
+  readonly blocks?: readonly [number, number]
+  readonly totalBlocks?: number
+  /** The backend in use, after its golden check; never the one wished for. */
+  readonly backend?: Backend
+  readonly threads?: number
+  readonly adapter?: string
+  /** Why a better backend was passed over. */
+  readonly fallbackReason?: string
+  readonly progress?: { readonly doneBytes: number; readonly totalBytes: number; readonly secondsLeft?: number }
+  /** Bytes of weights that came over the network in this load, and from the store. */
+  readonly fetchedBytes: number
+  readonly storedBytes: number
+  /** Answers under way. */
+  readonly sessions: number
+  /** Since joining. */
+  readonly answers: number
+  readonly rows: number
+  readonly steps: number
+  /** Rows computed a second, over the last seconds; 0 when idle. */
+  readonly rowsPerSecond: number
+  readonly busyMs: number
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  readonly power: number
+  /** Since 1970, ms; when serving began. */
+  readonly servingSince?: number
+}
+
+/** Events: `change` whenever {@link Donation.state} does (at most 4 a second for counters). */
+export interface Donation extends EventTarget {
+  readonly state: DonationState
+  /** Takes no new answers; computes nothing until {@link resume}. `reason` is shown. */
+  pause(reason?: string): void
+  resume(): void
+  /** 0.1 to 1. */
+  setPower(power: number): void
+  /** `now`: at once, in the middle of whatever runs. `finish`: no new answers, stops when those held are done. */
+  stop(mode?: 'now' | 'finish'): Promise<void>
+}
