@@ -18,9 +18,16 @@ export const maxMessageBytes = 64 * MiB
 export const chunkRows = 32
 /** Largest control message (JSON) on a link. */
 export const maxControlBytes = 16 * KiB
-/** A peer that sent nothing on a link for this long is asked; twice this, it is lost. */
+/** A peer that sent nothing on a link for this long is asked. */
 export const linkHeartbeatMs = 2_000
-export const linkLostMs = 4_000
+/** Silence after which it is lost. A wasm run blocks its worker, so this must outlast the longest honest run. */
+export const linkLostMs = 15_000
+/** Messages held while the other end's signature is still being checked. */
+export const maxBeforeAuth = 64
+/** Bytes a link queues behind a full channel: the largest step, twice. */
+export const maxQueuedBytes = 128 * MiB
+/** Rows received on a link that the sender has not signed for yet: 32 chunks under way. */
+export const maxUnsignedRows = 32 * chunkRows
 /** From the offer to an authenticated channel, STUN and TURN included. */
 export const linkConnectMs = 15_000
 
