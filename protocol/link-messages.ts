@@ -44,8 +44,6 @@ export const linkMessageSchema = v.variant('t', [
   }),
   /** Requester to last stage: tokens before `position` have arrived. */
   v.strictObject({ t: v.literal('ack'), session: sessionIdSchema, position }),
-  /** Requester to last stage, after it lost its channel: send again from `position`. */
-  v.strictObject({ t: v.literal('resume'), session: sessionIdSchema, position }),
   /** Requester to last stage: enough (a stop string, or the caller's signal). */
   v.strictObject({ t: v.literal('stop'), session: sessionIdSchema }),
   /** Receiver to sender: `held` rows are here; send from there. */

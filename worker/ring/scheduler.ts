@@ -1,0 +1,77 @@
+/**
+ * Fair turns: sessions with a step ready take turns, one step each, so a long prompt does not hold up another's answer.
+ * The power setting is a duty cycle: after a run of t ms the scheduler rests t (1/power - 1).
+ */
+import type { SessionId } from '../../protocol/ids.ts'
+
+/** Runs one step; resolves to the milliseconds it computed. Never rejects. */
+export type Job = () => Promise<number>
+
+/** Steps a session may have waiting: a prompt of 8,192 tokens in runs of 16, and some. */
+export const maxWaitingSteps = 1024
+/** Longest rest between two steps, so that a low power never looks like a dead peer. */
+const maxRestMs = 2_000
+
+export class Scheduler {
+  readonly #waiting = new Map<SessionId, Job[]>()
+  #power = 1
+  #paused = false
+  #running = false
+  #rest: ReturnType<typeof setTimeout> | undefined
+
+  /** False when the session has too many steps waiting. */
+  enqueue(session: SessionId, job: Job): boolean {
+    const jobs = this.#waiting.get(session)
+    if (jobs && jobs.length >= maxWaitingSteps) return false
+    if (jobs) jobs.push(job)
+    else this.#waiting.set(session, [job])
+    void this.#turn()
+    return true
+  }
+
+  remove(session: SessionId): void {
+    this.#waiting.delete(session)
+  }
+
+  setPower(power: number): void {
+    this.#power = Math.min(1, Math.max(0.05, power))
+  }
+
+  setPaused(paused: boolean): void {
+    this.#paused = paused
+    void this.#turn()
+  }
+
+  /** Nothing runs after the job in hand. */
+  stop(): void {
+    this.#paused = true
+    this.#waiting.clear()
+    clearTimeout(this.#rest)
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#running) return
+    this.#running = true
+    try {
+      for (let next = this.#next(); next; next = this.#next()) {
+        const ranMs = await next()
+        const restMs = Math.min(maxRestMs, ranMs * (1 / this.#power - 1))
+        if (restMs > 0) await new Promise<void>((resume) => (this.#rest = setTimeout(resume, restMs)))
+      }
+    } finally {
+      this.#running = false
+    }
+  }
+
+  /** The first session's first job; that session then goes to the end of the line. */
+  #next(): Job | undefined {
+    if (this.#paused) return undefined
+    const first = this.#waiting.entries().next()
+    if (first.done) return undefined
+    const [session, jobs] = first.value
+    const job = jobs.shift()
+    this.#waiting.delete(session)
+    if (jobs.length > 0) this.#waiting.set(session, jobs)
+    return job
+  }
+}
