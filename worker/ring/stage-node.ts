@@ -3,6 +3,7 @@
  * worker or in Node, knows no globals, and tells its owner (the SDK) what the server must hear.
  */
 import type { Channel } from '../../link/channel.ts'
+import { LinkTable } from '../../link/link-table.ts'
 import type { Fingerprints, LinkTerms, PeerLink } from '../../link/peer-link.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import type { ClientMessage } from '../../protocol/client-messages.ts'
@@ -15,13 +16,14 @@ import { sessionIdleMs } from '../../protocol/limits.ts'
 import type { LinkMessage } from '../../protocol/link-messages.ts'
 import { checkTicket, linkEnds, type Ticket } from '../../protocol/ticket.ts'
 import type { StageEngine } from '../engine/engine.ts'
-import { LinkTable } from './link-table.ts'
 import { Scheduler } from './scheduler.ts'
 import { StageSession, type SessionPorts } from './session.ts'
 
 export interface NodeEvents {
   /** Connect to this peer and hand the channel in. */
   dial(peer: PeerId): void
+  /** The channel handed in under this number is done with. */
+  released(id: number): void
   proof(proof: Bytes): void
   tellServer(message: Extract<ClientMessage, { t: 'done' | 'fault' }>): void
   /** Sessions came or went, or work was done. */
@@ -70,6 +72,7 @@ export class StageNode {
     this.#events = events
     this.links = new LinkTable(identity, {
       dial: (peer) => events.dial(peer),
+      released: (id) => events.released(id),
       step: (link, step) => this.#step(link, step),
       message: (link, message) => this.#message(link, message),
       custody: (link, signedChunk) => this.#custody(link, signedChunk),

@@ -1,16 +1,16 @@
 /**
- * The peers a stage is connected to. A session asks for a link by peer; where there is none the owner (page or Node) is
+ * The peers one is connected to. A session asks for a link by peer; where there is none the owner (page or Node) is
  * asked to dial, and its channel lands here.
  */
-import type { Channel } from '../../link/channel.ts'
-import { deferred, type Deferred } from '../../link/deferred.ts'
-import { PeerLink, type Fingerprints, type LinkTerms } from '../../link/peer-link.ts'
-import { ManyhandsError } from '../../protocol/errors.ts'
-import type { Step } from '../../protocol/frames.ts'
-import type { PeerId } from '../../protocol/ids.ts'
-import type { Identity } from '../../protocol/keys.ts'
-import { linkConnectMs } from '../../protocol/limits.ts'
-import type { LinkMessage } from '../../protocol/link-messages.ts'
+import type { Channel } from './channel.ts'
+import { deferred, type Deferred } from './deferred.ts'
+import { PeerLink, type Fingerprints, type LinkTerms } from './peer-link.ts'
+import { ManyhandsError } from '../protocol/errors.ts'
+import type { Step } from '../protocol/frames.ts'
+import type { PeerId } from '../protocol/ids.ts'
+import type { Identity } from '../protocol/keys.ts'
+import { linkConnectMs } from '../protocol/limits.ts'
+import type { LinkMessage } from '../protocol/link-messages.ts'
 
 export interface LinkTableEvents {
   dial(peer: PeerId): void
@@ -18,9 +18,11 @@ export interface LinkTableEvents {
   message(link: PeerLink, message: LinkMessage): void
   custody(link: PeerLink, signedChunk: Uint8Array): void
   closed(peer: PeerId, reason: ManyhandsError): void
+  /** Channel `id` is done with: the owner may close its connection. */
+  released(id: number): void
 }
 
-/** Connections a stage holds at most: its neighbours in every session, and their requesters. */
+/** Connections one holds at most: its neighbours in every session, and their requesters. */
 const maxLinks = 128
 
 export class LinkTable {
@@ -102,6 +104,7 @@ export class LinkTable {
     this.#closedSent += link.counters.sentBytes
     this.#closedReceived += link.counters.receivedBytes
     this.#links.delete(id)
+    this.#events.released(id)
     if (this.#ready.get(link.remote) !== link) return
     this.#ready.delete(link.remote)
     this.#events.closed(link.remote, reason)

@@ -1,0 +1,171 @@
+/**
+ * The peer's socket to a signaling server: challenge, signed hello, welcome, then one variant per message. Reconnects by
+ * itself with growing, jittered pauses; what was asked while it was down fails at once instead of waiting.
+ */
+import { utf8 } from '../../protocol/bytes.ts'
+import type { ClientMessage, HelloClaim } from '../../protocol/client-messages.ts'
+import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
+import { canonicalJson } from '../../protocol/hash.ts'
+import { signHex, type Identity } from '../../protocol/keys.ts'
+import { helloMs, maxSocketBytes } from '../../protocol/limits.ts'
+import { parseMessage, serverMessageSchema, type ServerMessage } from '../../protocol/server-messages.ts'
+import type { Deferred } from '../../link/deferred.ts'
+import { deferred } from '../../link/deferred.ts'
+import type { ServerInfo } from './discovery.ts'
+
+export type Welcome = Extract<ServerMessage, { t: 'welcome' }>
+
+export interface ControlHandlers {
+  /** After every successful hello, the first and later ones. */
+  welcomed(welcome: Welcome): void
+  /** Messages that answer no request. */
+  message(message: ServerMessage): void
+  /** The socket is down and being dialled again; `reason` is for people. */
+  lost(reason: ManyhandsError): void
+}
+
+/** Messages that carry the id of the request they belong to. */
+type Reply = Extract<ServerMessage, { id: number }>
+type Requests = Extract<ClientMessage, { t: 'models' | 'open' }>
+
+const agent = 'manyhands/0.1'
+const firstPauseMs = 300
+const longestPauseMs = 15_000
+
+export class ControlSocket {
+  readonly #info: ServerInfo
+  readonly #identity: Identity
+  readonly #handlers: ControlHandlers
+  readonly #origin: string
+  readonly #replies = new Map<number, { done: Deferred<Reply>; interim: (message: Reply) => void }>()
+  #socket: WebSocket | undefined
+  #welcomed = false
+  #closed = false
+  #nextId = 1
+  #pauseMs = firstPauseMs
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(info: ServerInfo, identity: Identity, handlers: ControlHandlers) {
+    this.#info = info
+    this.#identity = identity
+    this.#handlers = handlers
+    this.#origin = typeof location === 'undefined' ? 'node' : location.origin
+    this.#dial()
+  }
+
+  get ready(): boolean {
+    return this.#welcomed
+  }
+
+  /** False when the socket is down: the message is not kept. */
+  send(message: ClientMessage): boolean {
+    if (!this.#welcomed) return false
+    this.#socket?.send(JSON.stringify(message))
+    return true
+  }
+
+  sendBinary(bytes: Uint8Array<ArrayBuffer>): boolean {
+    if (!this.#welcomed) return false
+    this.#socket?.send(bytes)
+    return true
+  }
+
+  /**
+   * Sends a request and resolves with its answer.
+   * @param interim hears messages on the way that are not the answer (`queued`)
+   * @throws ManyhandsError the server's typed error; unavailable when the socket is down or goes down; aborted
+   */
+  async request<T extends Reply['t']>(
+    message: (id: number) => Requests,
+    answer: T,
+    options: { signal?: AbortSignal | undefined; interim?: (message: Reply) => void } = {},
+  ): Promise<{ id: number; reply: Extract<Reply, { t: T }> }> {
+    options.signal?.throwIfAborted()
+    const id = this.#nextId++
+    const done = deferred<Reply>()
+    this.#replies.set(id, { done, interim: options.interim ?? (() => undefined) })
+    const onAbort = () => {
+      this.send({ t: 'close', id })
+      done.reject(new ManyhandsError('aborted', 'Stopped.'))
+    }
+    options.signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      if (!this.send(message(id))) throw new ManyhandsError('unavailable', 'The server is out of reach at the moment.')
+      const reply = await done.promise
+      if (reply.t !== answer) throw new ManyhandsError('bad-message', `The server answered '${reply.t}' where '${answer}' was asked.`)
+      return { id, reply: reply as Extract<Reply, { t: T }> }
+    } finally {
+      options.signal?.removeEventListener('abort', onAbort)
+      this.#replies.delete(id)
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    this.#down(new ManyhandsError('closed', 'The connection was closed.'))
+  }
+
+  #dial(): void {
+    const socket = new WebSocket(this.#info.socketUrl)
+    socket.binaryType = 'arraybuffer'
+    this.#socket = socket
+    const slow = setTimeout(() => socket.close(), helloMs)
+    socket.onmessage = (event: MessageEvent<unknown>) => {
+      if (socket !== this.#socket) return
+      this.#receive(event.data, slow).catch((thrown: unknown) => this.#retry(asError(thrown)))
+    }
+    socket.onclose = (event: CloseEvent) => {
+      clearTimeout(slow)
+      if (socket === this.#socket) this.#retry(new ManyhandsError('unavailable', event.reason || 'The server is out of reach.'))
+    }
+    socket.onerror = () => socket.close()
+  }
+
+  async #receive(data: unknown, slow: ReturnType<typeof setTimeout>): Promise<void> {
+    if (typeof data !== 'string') throw new ManyhandsError('bad-message', 'The server sent bytes where text was due.')
+    const message = parseMessage(serverMessageSchema, data, maxServerMessageChars)
+    if (message.t === 'challenge') return this.#hello(message)
+    if (message.t === 'welcome') {
+      clearTimeout(slow)
+      this.#welcomed = true
+      this.#pauseMs = firstPauseMs
+      return this.#handlers.welcomed(message)
+    }
+    const id = 'id' in message ? message.id : undefined
+    const waiting = id === undefined ? undefined : this.#replies.get(id)
+    if (!waiting) return this.#handlers.message(message)
+    if (message.t === 'error') waiting.done.reject(fromWire(message.error))
+    else if (message.t === 'queued') waiting.interim(message as Reply)
+    else waiting.done.resolve(message as Reply)
+  }
+
+  async #hello(challenge: Extract<ServerMessage, { t: 'challenge' }>): Promise<void> {
+    if (challenge.serverKey !== this.#info.serverKey) throw new ManyhandsError('bad-signature', 'The server shows another key than its address published.')
+    const claim: HelloClaim = { nonce: challenge.nonce, origin: this.#origin, expiresAt: challenge.now + helloMs, server: challenge.serverKey }
+    const signature = await signHex(this.#identity.privateKey, 'hello', utf8(canonicalJson(claim)))
+    const { nonce, origin, expiresAt } = claim
+    this.#socket?.send(JSON.stringify({ t: 'hello', v: 1, key: this.#identity.publicKey, nonce, origin, expiresAt, agent, signature } satisfies ClientMessage))
+  }
+
+  #retry(reason: ManyhandsError): void {
+    if (this.#closed) return
+    this.#down(reason)
+    const pauseMs = this.#pauseMs * (0.5 + Math.random())
+    this.#pauseMs = Math.min(longestPauseMs, this.#pauseMs * 2)
+    this.#timer = setTimeout(() => this.#dial(), pauseMs)
+    this.#handlers.lost(reason)
+  }
+
+  #down(reason: ManyhandsError): void {
+    const socket = this.#socket
+    this.#socket = undefined
+    this.#welcomed = false
+    socket?.close()
+    for (const { done } of this.#replies.values()) done.reject(reason)
+    this.#replies.clear()
+  }
+}
+
+/** A catalogue of a thousand models is the largest thing a server says. */
+const maxServerMessageChars = 16 * maxSocketBytes

@@ -1,0 +1,120 @@
+/**
+ * First contact with a signaling server: its well-known document tells where its socket, broker and files are, and which
+ * keys sign its tickets.
+ */
+import * as v from 'valibot'
+import { asError, ManyhandsError } from '../../protocol/errors.ts'
+import type { Hash, Revision } from '../../protocol/ids.ts'
+import { sha256 } from '../../protocol/hash.ts'
+import { maxManifestBytes } from '../../protocol/limits.ts'
+import { parseManifest, revisionOf, type BlobRef, type Manifest } from '../../protocol/manifest.ts'
+import { wellKnownSchema } from '../../protocol/server-messages.ts'
+
+export interface ServerInfo {
+  readonly base: URL
+  readonly serverKey: string
+  readonly socketUrl: string
+  readonly broker: { readonly host: string; readonly port: number; readonly path: string; readonly secure: boolean }
+  readonly blobsUrl: string
+  readonly manifestsUrl: string
+  readonly engineUrl: string
+}
+
+/** A server that has not answered by then is not there. */
+const discoveryMs = 10_000
+/** The well-known document is a screenful. */
+const maxDocumentBytes = 64 * 1024
+
+/** @throws ManyhandsError unavailable, bad-input, insecure-context */
+export async function discover(server: string, signal?: AbortSignal): Promise<ServerInfo> {
+  if (!globalThis.crypto?.subtle) {
+    throw new ManyhandsError('insecure-context', 'This page is not served over https, so the browser hides its cryptography. Open it by https, or on localhost.')
+  }
+  const base = parseServer(server)
+  const bytes = await fetchBytes(new URL('/.well-known/manyhands.json', base).href, maxDocumentBytes, signal)
+  const parsed = v.safeParse(wellKnownSchema, parseJson(bytes, server))
+  if (!parsed.success) throw new ManyhandsError('unavailable', `${server} answers, but not as a Manyhands server.`)
+  const { serverKey, socket, broker, blobs, manifests, engine } = parsed.output
+  const at = (path: string) => new URL(path, base)
+  const socketUrl = at(socket)
+  socketUrl.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:'
+  const brokerUrl = at(broker)
+  const secure = brokerUrl.protocol === 'https:'
+  return {
+    base,
+    serverKey,
+    socketUrl: socketUrl.href,
+    broker: {
+      host: brokerUrl.hostname,
+      port: Number(brokerUrl.port || (secure ? 443 : 80)),
+      path: brokerUrl.pathname.endsWith('/') ? brokerUrl.pathname : `${brokerUrl.pathname}/`,
+      secure,
+    },
+    blobsUrl: withSlash(at(blobs).href),
+    manifestsUrl: withSlash(at(manifests).href),
+    engineUrl: withSlash(at(engine).href),
+  }
+}
+
+/** A model's manifest, checked to be the revision asked for. @throws ManyhandsError unknown-model, hash-mismatch, bad-model */
+export async function fetchManifest(info: ServerInfo, revision: Revision, signal?: AbortSignal): Promise<Manifest> {
+  const bytes = await fetchBytes(info.manifestsUrl + revision, maxManifestBytes, signal)
+  const manifest = parseManifest(parseJson(bytes, 'The manifest'))
+  if ((await revisionOf(manifest)) !== revision) throw new ManyhandsError('hash-mismatch', 'The server sent another manifest than the one asked for.')
+  return manifest
+}
+
+/** A small file by hash. @throws ManyhandsError hash-mismatch, unavailable */
+export async function fetchBlob(info: ServerInfo, ref: BlobRef, signal?: AbortSignal): Promise<Uint8Array> {
+  const bytes = await fetchBytes(info.blobsUrl + (ref.hash satisfies Hash), ref.bytes, signal)
+  if ((await sha256(bytes)) !== ref.hash) throw new ManyhandsError('hash-mismatch', 'A file arrived that is not what its address says.')
+  return bytes
+}
+
+function parseServer(server: string): URL {
+  try {
+    const url = new URL(server)
+    if (url.protocol === 'http:' || url.protocol === 'https:') return url
+  } catch {
+    // Said below.
+  }
+  throw new ManyhandsError('bad-input', `'${server.slice(0, 200)}' is not the address of a server. It should look like https://hands.example.`)
+}
+
+/** At most `limit` bytes, within a time; @throws ManyhandsError unavailable, not-found, bad-message */
+async function fetchBytes(url: string, limit: number, signal?: AbortSignal): Promise<Uint8Array> {
+  const timeout = AbortSignal.timeout(discoveryMs)
+  try {
+    const response = await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout })
+    if (response.status === 404) throw new ManyhandsError('not-found', `${url} is not there.`)
+    if (!response.ok || !response.body) throw new ManyhandsError('unavailable', `${url} answers with status ${response.status}.`)
+    const parts: Uint8Array[] = []
+    let length = 0
+    for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
+      length += part.length
+      if (length > limit) throw new ManyhandsError('bad-message', `${url} sends more than the ${limit} bytes allowed.`)
+      parts.push(part)
+    }
+    const bytes = new Uint8Array(length)
+    let at = 0
+    for (const part of parts) {
+      bytes.set(part, at)
+      at += part.length
+    }
+    return bytes
+  } catch (thrown) {
+    if (signal?.aborted) throw asError(thrown)
+    if (timeout.aborted) throw new ManyhandsError('timeout', `${url} did not answer in ${discoveryMs / 1000} s.`)
+    throw asError(thrown, 'unavailable')
+  }
+}
+
+function parseJson(bytes: Uint8Array, what: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch (cause) {
+    throw new ManyhandsError('unavailable', `${what} did not answer with JSON.`, { cause })
+  }
+}
+
+const withSlash = (url: string) => (url.endsWith('/') ? url : `${url}/`)
