@@ -1,0 +1,293 @@
+/**
+ * A requester's place in the network: one control socket, the peers it has met, and the requests under way. `generate` and
+ * `run` are written on top, in generation.ts and run.ts.
+ */
+import { rtcChannel } from '../../link/channel.ts'
+import { deferred, type Deferred } from '../../link/deferred.ts'
+import { LinkTable } from '../../link/link-table.ts'
+import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
+import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
+import type { Revision, SessionId } from '../../protocol/ids.ts'
+import { createIdentity, type Identity } from '../../protocol/keys.ts'
+import type { Manifest } from '../../protocol/manifest.ts'
+import { checkReceipt, type Receipt } from '../../protocol/receipt.ts'
+import type { ModelInfo, ServerMessage } from '../../protocol/server-messages.ts'
+import type { Step } from '../../protocol/frames.ts'
+import { checkTicket, type TicketStage } from '../../protocol/ticket.ts'
+import { ControlSocket, type Welcome } from '../network/control-socket.ts'
+import { discover, fetchBlob, fetchManifest, type ServerInfo } from '../network/discovery.ts'
+import { PeerHub } from '../network/peer-hub.ts'
+import type { CallOptions, ConnectOptions, GenerateOptions, Generation, Message, Network, NetworkState, RunResult } from '../types.ts'
+import type { Tensor } from 'onnxruntime-common'
+import { Asking } from './asking.ts'
+import { Generating } from './generation.ts'
+import { runModel } from './run.ts'
+
+/** A receipt follows its answer when the last proofs are in; past this there is none. */
+const receiptMs = 30_000
+/** Manifests and small files kept, by hash. */
+const maxKept = 32
+
+export class RequesterNetwork extends EventTarget implements Network {
+  readonly #info: ServerInfo
+  readonly #identity: Identity
+  readonly #socket: ControlSocket
+  readonly #hub: PeerHub
+  readonly #links: LinkTable
+  readonly #askings = new Map<SessionId, Asking>()
+  readonly #byOpenId = new Map<number, Asking>()
+  readonly #receipts = new Map<SessionId, Deferred<Receipt>>()
+  readonly #manifests = new Map<Revision, Promise<Manifest>>()
+  readonly #files = new Map<string, Promise<Uint8Array>>()
+  readonly #firstWelcome = deferred<void>()
+  readonly #closing = new AbortController()
+  #serverKeys: readonly string[] = []
+  #state: NetworkState = 'connecting'
+
+  /** @throws ManyhandsError when no server of the list can be reached */
+  static async connect(options: ConnectOptions): Promise<RequesterNetwork> {
+    const servers = typeof options.server === 'string' ? [options.server] : options.server
+    const identity = options.identity ?? (await createIdentity())
+    let failure = new ManyhandsError('bad-input', 'connect needs the address of a server.')
+    for (const server of servers) {
+      try {
+        const network = new RequesterNetwork(await discover(server, options.signal), identity)
+        options.signal?.addEventListener('abort', () => void network.close(), { once: true })
+        await network.#welcomed(options.signal)
+        return network
+      } catch (thrown) {
+        failure = asError(thrown)
+        if (failure.code === 'aborted') break
+      }
+    }
+    throw failure
+  }
+
+  private constructor(info: ServerInfo, identity: Identity) {
+    super()
+    this.#info = info
+    this.#identity = identity
+    this.#firstWelcome.promise.catch(() => undefined)
+    this.#links = new LinkTable(identity, {
+      dial: (peer) => this.#hub.dial(peer),
+      released: (id) => this.#hub.release(id),
+      step: (link, step) => this.#deliver(step.session, link.remote, (asking) => asking.receive(step satisfies Step)),
+      message: (link, message) => {
+        if ('session' in message) this.#deliver(message.session, link.remote, (asking) => asking.message(message))
+      },
+      custody: (link, signedChunk) => {
+        const { session } = decodeChunk(signedChunk.subarray(0, chunkBytes))
+        this.#deliver(session, link.remote, (asking) => asking.custody(signedChunk))
+      },
+      closed: (peer, reason) => {
+        for (const asking of this.#askings.values()) if (asking.host.peer === peer) asking.fail(new ManyhandsError('peer-lost', reason.message))
+      },
+    })
+    this.#hub = new PeerHub(info, false, {
+      connection: (id, channel, terms) => this.#links.add(id, rtcChannel(channel), terms),
+      fingerprints: (id, fingerprints) => this.#links.bind(id, fingerprints),
+      gone: (id) => this.#links.close(id, new ManyhandsError('peer-lost', 'The connection to a peer closed.')),
+    })
+    this.#socket = new ControlSocket(info, identity, {
+      welcomed: (welcome) => this.#welcome(welcome),
+      message: (message) => this.#message(message),
+      lost: (reason) => {
+        if (this.#state === 'connecting') this.#firstWelcome.reject(reason)
+        else this.#setState('degraded')
+      },
+    })
+  }
+
+  get state(): NetworkState {
+    return this.#state
+  }
+
+  async models(signal?: AbortSignal): Promise<readonly ModelInfo[]> {
+    const { reply } = await this.#socket.request((id) => ({ t: 'models', id }), 'models', { signal })
+    return reply.models
+  }
+
+  generate(model: string, input: string | readonly Message[], options: GenerateOptions = {}): Generation {
+    return new Generating(this, model, input, options)
+  }
+
+  run(model: string, feeds: Readonly<Record<string, Tensor>>, options: CallOptions = {}): Promise<RunResult> {
+    return runModel(this, model, feeds, options)
+  }
+
+  async file(model: string, name: string): Promise<Uint8Array> {
+    const manifest = await this.manifest(model)
+    const ref = manifest.files?.[name]
+    if (!ref) throw new ManyhandsError('not-found', `${manifest.name} has no file '${name}'.`)
+    return this.blob(ref)
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return
+    const reason = new ManyhandsError('closed', 'The connection was closed.')
+    this.#setState('closed')
+    this.#closing.abort()
+    this.#firstWelcome.reject(reason)
+    for (const asking of this.#askings.values()) asking.fail(reason)
+    for (const receipt of this.#receipts.values()) receipt.reject(reason)
+    this.#links.closeAll(reason)
+    this.#hub.close()
+    this.#socket.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  // ---- For generation.ts and run.ts --------------------------------------------------------------------------------
+
+  /** By name or revision. @throws ManyhandsError unknown-model */
+  async manifest(model: string, signal?: AbortSignal): Promise<Manifest> {
+    const revision = await this.revision(model, signal)
+    return keep(this.#manifests, revision, () => fetchManifest(this.#info, revision, this.#closing.signal))
+  }
+
+  async revision(model: string, signal?: AbortSignal): Promise<Revision> {
+    const models = await this.models(signal)
+    const known = models.find((m) => m.revision === model || m.name === model)
+    if (known) return known.revision
+    const names = models.map((m) => m.name).join(', ')
+    throw new ManyhandsError('unknown-model', `This server has no model '${model.slice(0, 100)}'. It has: ${names || 'none'}.`)
+  }
+
+  blob(ref: { hash: Manifest['graph']['hash']; bytes: number }): Promise<Uint8Array> {
+    return keep(this.#files, ref.hash, () => fetchBlob(this.#info, ref, this.#closing.signal))
+  }
+
+  /**
+   * A routed session, connected to its last stage and ready to start.
+   * @throws ManyhandsError no-volunteers, busy, context-overflow, peer-lost, aborted …
+   */
+  async open(
+    revision: Revision,
+    maxPositions: number,
+    tensors: { feeds: number; answer: number },
+    onStep: (step: Step) => void,
+    options: CallOptions,
+  ): Promise<{ asking: Asking; receipt: Promise<Receipt> }> {
+    const { id, reply } = await this.#socket.request((id) => ({ t: 'open', id, revision, maxPositions }), 'route', {
+      signal: options.signal,
+      interim: (message) => message.t === 'queued' && options.onProgress?.({ phase: 'queued', ahead: message.ahead }),
+    })
+    options.onProgress?.({ phase: 'connecting' })
+    const ticket = await checkTicket(reply.ticket, this.#serverKeys, Date.now())
+    const forget = () => {
+      this.#socket.send({ t: 'close', id })
+      this.#askings.delete(ticket.session)
+      this.#byOpenId.delete(id)
+    }
+    try {
+      if (ticket.revision !== revision || ticket.requester.peer !== this.#identity.id) throw new ManyhandsError('bad-ticket', 'The server routed another request than this one.')
+      const link = await abortable(this.#links.to((ticket.stages.at(-1) as TicketStage).peer), options.signal)
+      const proof = (bytes: Uint8Array<ArrayBuffer>) => void this.#socket.sendBinary(bytes)
+      const asking = new Asking(ticket, tensors.feeds, tensors.answer, { identity: this.#identity, link, proof }, { step: onStep })
+      this.#askings.set(ticket.session, asking)
+      this.#byOpenId.set(id, asking)
+      const onAbort = () => asking.fail(new ManyhandsError('aborted', 'Stopped.'))
+      options.signal?.addEventListener('abort', onAbort, { once: true })
+      void asking.ended.catch(() => undefined).finally(() => {
+        options.signal?.removeEventListener('abort', onAbort)
+        forget()
+      })
+      return { asking, receipt: this.#awaitReceipt(asking) }
+    } catch (thrown) {
+      forget()
+      throw thrown
+    }
+  }
+
+  /** The signed receipt of a session: some moments after its end, or never. */
+  #awaitReceipt(asking: Asking): Promise<Receipt> {
+    const { session } = asking.ticket
+    const waiting = deferred<Receipt>()
+    waiting.promise.catch(() => undefined)
+    this.#receipts.set(session, waiting)
+    void asking.ended
+      .catch(() => undefined)
+      .then(() => setTimeout(() => waiting.reject(new ManyhandsError('timeout', 'The server sent no receipt for this answer.')), receiptMs))
+      .then((timer) =>
+        waiting.promise
+          .catch(() => undefined)
+          .then(() => {
+            clearTimeout(timer)
+            this.#receipts.delete(session)
+          }),
+      )
+    return waiting.promise
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------
+
+  async #welcomed(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await abortable(this.#firstWelcome.promise, signal)
+    } catch (thrown) {
+      await this.close()
+      throw thrown
+    }
+  }
+
+  #welcome(welcome: Welcome): void {
+    this.#serverKeys = welcome.serverKeys.includes(this.#info.serverKey) ? welcome.serverKeys : [this.#info.serverKey]
+    this.#setState('ready')
+    this.#firstWelcome.resolve()
+    void this.#hub.welcomed(welcome)
+  }
+
+  #message(message: ServerMessage): void {
+    if (message.t === 'receipt') void this.#takeReceipt(message.receipt)
+    if (message.t === 'error' && message.id !== undefined) this.#byOpenId.get(message.id)?.fail(fromWire(message.error))
+    if (message.t === 'session-closed') this.#askings.get(message.session)?.fail(new ManyhandsError('peer-lost', 'The session was closed.'))
+  }
+
+  async #takeReceipt(receipt: Receipt): Promise<void> {
+    if (!this.#serverKeys.includes(receipt.serverKey) || !(await checkReceipt(receipt))) return
+    this.#receipts.get(receipt.request)?.resolve(receipt)
+  }
+
+  #deliver(session: SessionId, from: string, use: (asking: Asking) => void): void {
+    const asking = this.#askings.get(session)
+    if (!asking || asking.host.peer !== from) return
+    try {
+      use(asking)
+    } catch (thrown) {
+      asking.fail(asError(thrown))
+    }
+  }
+
+  #setState(state: NetworkState): void {
+    if (this.#state === state || this.#state === 'closed') return
+    this.#state = state
+    this.dispatchEvent(new Event('state'))
+  }
+}
+
+/** What was fetched before, or the fetch; failures are not kept, the oldest goes. */
+function keep<K, T>(cache: Map<K, Promise<T>>, key: K, make: () => Promise<T>): Promise<T> {
+  const known = cache.get(key)
+  if (known) return known
+  const made = make()
+  cache.set(key, made)
+  made.catch(() => cache.delete(key))
+  if (cache.size > maxKept) cache.delete(cache.keys().next().value as K)
+  return made
+}
+
+/** @throws ManyhandsError aborted as soon as the signal says so */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise
+  const aborted = deferred<never>()
+  const onAbort = () => aborted.reject(new ManyhandsError('aborted', 'Stopped.'))
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

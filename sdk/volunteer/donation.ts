@@ -1,0 +1,369 @@
+/**
+ * A volunteer's life: hello, offer, assignment, load, serve, and again when any of it breaks. One state at a time, always with
+ * a plain reason. Nothing here computes; that is the stage host's.
+ */
+import { asError, fromWire, ManyhandsError, unwrap } from '../../protocol/errors.ts'
+import type { Identity } from '../../protocol/keys.ts'
+import { createIdentity } from '../../protocol/keys.ts'
+import { leaseMs } from '../../protocol/limits.ts'
+import type { Manifest } from '../../protocol/manifest.ts'
+import type { Revision } from '../../protocol/ids.ts'
+import type { ServerMessage } from '../../protocol/server-messages.ts'
+import type { StageEvent } from '../../worker/api.ts'
+import type { StageReport } from '../../worker/engine/engine.ts'
+import { ControlSocket, type Welcome } from '../network/control-socket.ts'
+import { discover, fetchManifest, type ServerInfo } from '../network/discovery.ts'
+import { PeerHub } from '../network/peer-hub.ts'
+import type { DonateOptions, Donation, DonationPhase, DonationState } from '../types.ts'
+import { RateMeter, secondsLeft } from './rates.ts'
+import type { MakeStageHost, StageHost } from './stage-host.ts'
+
+type Assign = Extract<ServerMessage, { t: 'assign' }>
+
+/** An assignment being loaded or served. */
+interface Holding {
+  lease: string
+  readonly revision: Revision
+  readonly blocks: readonly [number, number]
+  readonly host: StageHost
+  /** Present once loaded. */
+  report?: StageReport
+}
+
+const defaultMemory = 1024 ** 3
+/** Pause before trying again after a failure that trying again may mend; doubled each time, up to a minute. */
+const retryMs = 2_000
+const longestRetryMs = 60_000
+
+export class VolunteerDonation extends EventTarget implements Donation {
+  readonly #options: DonateOptions
+  readonly #makeHost: MakeStageHost
+  readonly #rate = new RateMeter()
+  #state: DonationState
+  #info: ServerInfo | undefined
+  #identity: Identity | undefined
+  #socket: ControlSocket | undefined
+  #hub: PeerHub | undefined
+  #welcome: Welcome | undefined
+  #holding: Holding | undefined
+  #renewal: ReturnType<typeof setInterval> | undefined
+  #retry: ReturnType<typeof setTimeout> | undefined
+  #retryMs = retryMs
+  #pausedBecause: string | undefined
+  #finishing = false
+  #ended = false
+  #loadStartedAt = 0
+  #reported = { steps: 0, rows: 0, busyMs: 0, sentBytes: 0, receivedBytes: 0 }
+
+  constructor(options: DonateOptions, makeHost: MakeStageHost) {
+    super()
+    this.#options = options
+    this.#makeHost = makeHost
+    this.#state = {
+      phase: 'connecting',
+      reason: 'Saying hello to the server.',
+      peer: '',
+      fetchedBytes: 0,
+      storedBytes: 0,
+      sessions: 0,
+      answers: 0,
+      rows: 0,
+      steps: 0,
+      rowsPerSecond: 0,
+      busyMs: 0,
+      sentBytes: 0,
+      receivedBytes: 0,
+      power: options.power ?? 1,
+    }
+    options.signal?.addEventListener('abort', () => void this.stop('now'), { once: true })
+    void this.#join()
+  }
+
+  get state(): DonationState {
+    return this.#state
+  }
+
+  pause(reason = 'You paused it.'): void {
+    if (this.#ended || this.#pausedBecause !== undefined) return
+    this.#pausedBecause = reason
+    this.#socket?.send({ t: 'pause', paused: true })
+    this.#holding?.host.api.setPaused(true)
+    this.#set({ phase: 'paused', reason })
+  }
+
+  resume(): void {
+    if (this.#ended || this.#pausedBecause === undefined) return
+    this.#pausedBecause = undefined
+    this.#socket?.send({ t: 'pause', paused: false })
+    this.#holding?.host.api.setPaused(false)
+    this.#settle()
+  }
+
+  setPower(power: number): void {
+    const held = Math.min(1, Math.max(0.1, power))
+    this.#holding?.host.api.setPower(held)
+    this.#set({ power: held })
+  }
+
+  async stop(mode: 'now' | 'finish' = 'now'): Promise<void> {
+    if (this.#ended) return
+    if (mode === 'finish' && this.#state.sessions > 0) {
+      this.#finishing = true
+      this.#socket?.send({ t: 'pause', paused: true })
+      this.#set({ reason: 'Finishing the answers it holds, then it stops.' })
+      await new Promise<void>((resolve) => {
+        const check = () => {
+          if (this.#ended || this.#state.sessions === 0) {
+            this.removeEventListener('change', check)
+            resolve()
+          }
+        }
+        this.addEventListener('change', check)
+      })
+    }
+    await this.#end('stopped', 'Stopped. Nothing computes here any more.')
+  }
+
+  // ---- Joining -----------------------------------------------------------------------------------------------------
+
+  async #join(): Promise<void> {
+    try {
+      this.#identity ??= this.#options.identity ?? (await createIdentity())
+      this.#info = await discover(this.#options.server, this.#options.signal)
+      if (this.#ended) return
+      const hub = new PeerHub(this.#info, true, {
+        connection: (id, channel, terms) => {
+          const host = this.#holding?.report ? this.#holding.host : undefined
+          if (host) host.api.addChannel(id, channel, terms)
+          else channel.close()
+        },
+        fingerprints: (id, fingerprints) => this.#holding?.host.api.bindChannel(id, fingerprints),
+        gone: (id) => this.#holding?.host.api.dropChannel(id),
+      })
+      this.#hub = hub
+      this.#socket = new ControlSocket(this.#info, this.#identity, {
+        welcomed: (welcome) => this.#welcomed(welcome),
+        message: (message) => this.#message(message),
+        lost: (reason) => {
+          if (!this.#holding?.report) this.#set({ phase: 'connecting', reason: `The server is out of reach (${reason.message}) Trying again.` })
+        },
+      })
+    } catch (thrown) {
+      const error = asError(thrown)
+      if (!error.retryable) return this.#end('failed', error.message)
+      this.#again(error.message, () => this.#join())
+    }
+  }
+
+  #welcomed(welcome: Welcome): void {
+    this.#welcome = welcome
+    this.#set({ peer: welcome.peer })
+    void this.#hub?.welcomed(welcome)
+    // After a loss the lease may still stand; a server that has forgotten it says so, and we offer again.
+    if (this.#holding?.report) this.#renew()
+    else this.#offer()
+  }
+
+  #offer(): void {
+    const { models = [], maxMemory = defaultMemory, backends = ['webgpu', 'wasm'] } = this.#options
+    if (this.#ended || this.#finishing) return
+    this.#socket?.send({
+      t: 'offer',
+      models: models.filter((m): m is Revision => /^[0-9a-f]{64}$/.test(m)),
+      memoryBytes: Math.floor(maxMemory),
+      power: this.#state.power,
+      backends: [...backends],
+    })
+    if (this.#pausedBecause !== undefined) this.#socket?.send({ t: 'pause', paused: true })
+    if (!this.#holding) this.#settle()
+  }
+
+  #message(message: ServerMessage): void {
+    switch (message.t) {
+      case 'assign':
+        return void this.#assigned(message)
+      case 'idle':
+        if (!this.#holding) this.#set({ phase: 'waiting', reason: message.reason })
+        return
+      case 'unassign':
+        if (message.lease !== this.#holding?.lease) return
+        return void this.#letGo(message.reason).then(() => this.#offer())
+      case 'session':
+        // A refusal here shows again, to whoever needs to know, when the neighbour opens the session.
+        return void this.#holding?.host.api.openSession(message.ticket)
+      case 'session-closed':
+        return this.#holding?.host.api.closeSession(message.session)
+      case 'error':
+        if (message.error.code !== 'rate-limited') this.#set({ reason: message.error.message })
+        return
+      default:
+        return
+    }
+  }
+
+  // ---- Serving -----------------------------------------------------------------------------------------------------
+
+  async #assigned(assign: Assign): Promise<void> {
+    const { revision, blocks, lease } = assign
+    const held = this.#holding
+    if (held?.report && held.revision === revision && held.blocks[0] === blocks[0] && held.blocks[1] === blocks[1]) {
+      held.lease = lease
+      return this.#ready(held, held.report)
+    }
+    await this.#letGo('A new assignment came.')
+    if (this.#ended) return
+    const host = this.#makeHost()
+    const holding: Holding = { lease, revision, blocks, host }
+    this.#holding = holding
+    void host.crashed.then((error) => this.#broke(holding, asError(error, 'engine-failed')))
+    try {
+      const manifest = await fetchManifest(this.#info as ServerInfo, revision, this.#options.signal)
+      if (this.#holding !== holding) return
+      this.#loading(manifest, blocks)
+      const report = unwrap(await host.api.load(this.#stageRequest(manifest, holding), (event) => this.#event(holding, event)))
+      if (this.#holding !== holding) return
+      holding.report = report
+      this.#retryMs = retryMs
+      host.api.setPower(this.#state.power)
+      host.api.setPaused(this.#pausedBecause !== undefined)
+      this.#ready(holding, report)
+    } catch (thrown) {
+      await this.#broke(holding, asError(thrown))
+    }
+  }
+
+  #stageRequest(manifest: Manifest, { revision, blocks }: Holding) {
+    const info = this.#info as ServerInfo
+    return {
+      manifest,
+      revision,
+      range: { first: blocks[0], end: blocks[1] },
+      backends: this.#options.backends ?? (['webgpu', 'wasm'] as const),
+      memoryBytes: this.#options.maxMemory ?? defaultMemory,
+      identity: this.#identity as Identity,
+      serverKeys: this.#welcome?.serverKeys ?? [info.serverKey],
+      blobsUrl: info.blobsUrl,
+      engineUrl: info.engineUrl,
+    }
+  }
+
+  #loading({ name, title, blocks: all }: Manifest, blocks: readonly [number, number]): void {
+    const revision = this.#holding?.revision ?? ''
+    this.#loadStartedAt = performance.now()
+    this.#set({ phase: 'fetching', reason: 'Fetching its part of the weights.', model: { name, title, revision }, blocks, totalBlocks: all.length })
+  }
+
+  #ready(holding: Holding, report: StageReport): void {
+    const { backend, rowLimit, msPerRow, cachePositions } = report
+    this.#socket?.send({ t: 'ready', lease: holding.lease, backend, rowLimit, msPerRow, cachePositions })
+    clearInterval(this.#renewal)
+    this.#renewal = setInterval(() => this.#renew(), leaseMs / 3)
+    const { threads, adapter, fallbackReason, fetchedBytes, storedBytes } = report
+    this.#set({ backend, threads, adapter, fallbackReason, fetchedBytes, storedBytes, servingSince: Date.now() })
+    this.#settle()
+  }
+
+  #renew(): void {
+    const { steps, rows, busyMs, sentBytes, receivedBytes } = this.#state
+    const now = { steps, rows, busyMs, sentBytes, receivedBytes }
+    const since = this.#reported
+    const sent = this.#socket?.send({
+      t: 'renew',
+      lease: this.#holding?.lease ?? '',
+      stats: {
+        steps: Math.max(0, steps - since.steps),
+        rows: Math.max(0, rows - since.rows),
+        busyMs: Math.max(0, busyMs - since.busyMs),
+        sentBytes: Math.max(0, sentBytes - since.sentBytes),
+        receivedBytes: Math.max(0, receivedBytes - since.receivedBytes),
+      },
+    })
+    if (sent) this.#reported = now
+  }
+
+  #event(holding: Holding, event: StageEvent): void {
+    if (this.#holding !== holding) return
+    switch (event.t) {
+      case 'progress': {
+        const { phase, doneBytes, totalBytes } = event.progress
+        const left = secondsLeft(doneBytes, totalBytes, performance.now() - this.#loadStartedAt)
+        const progress = { doneBytes, totalBytes, ...(left === undefined ? {} : { secondsLeft: left }) }
+        const reason = { fetching: 'Fetching its part of the weights.', preparing: 'Preparing its part of the model.', checking: 'Checking its answers against known ones.' }[phase]
+        return this.#set({ phase, reason, progress })
+      }
+      case 'dial':
+        return this.#hub?.dial(event.peer)
+      case 'released':
+        return this.#hub?.release(event.channel)
+      case 'proof':
+        return void this.#socket?.sendBinary(event.proof)
+      case 'server':
+        return void this.#socket?.send(event.message)
+      case 'stats':
+        return this.#set({ ...event.stats, rowsPerSecond: this.#rate.add(event.stats.rows, performance.now()) })
+      case 'lost':
+        return void this.#broke(holding, fromWire(event.error))
+    }
+  }
+
+  /** The stage is gone: the server is told, and after a pause there is another offer. */
+  async #broke(holding: Holding, error: ManyhandsError): Promise<void> {
+    if (this.#holding !== holding || this.#ended) return
+    this.#socket?.send({ t: 'failed', lease: holding.lease, error: error.toWire() })
+    await this.#letGo(error.message)
+    this.#again(error.message, () => this.#offer())
+  }
+
+  async #letGo(reason: string): Promise<void> {
+    clearInterval(this.#renewal)
+    const holding = this.#holding
+    this.#holding = undefined
+    if (!holding) return
+    this.#reported = { steps: 0, rows: 0, busyMs: 0, sentBytes: 0, receivedBytes: 0 }
+    await holding.host.end()
+    if (!this.#ended) this.#set({ phase: 'waiting', reason, sessions: 0, rowsPerSecond: 0 })
+  }
+
+  // ---- State -------------------------------------------------------------------------------------------------------
+
+  /** The phase that follows from what is held and whether it is paused. */
+  #settle(): void {
+    if (this.#pausedBecause !== undefined) this.#set({ phase: 'paused', reason: this.#pausedBecause })
+    else if (this.#holding?.report) this.#set({ phase: 'serving', reason: this.#finishing ? 'Finishing the answers it holds, then it stops.' : 'Ready to compute.' })
+    else if (!this.#holding) this.#set({ phase: 'waiting', reason: 'Waiting for the server to hand out work.' })
+  }
+
+  #again(why: string, retry: () => unknown): void {
+    const pauseMs = this.#retryMs
+    this.#retryMs = Math.min(longestRetryMs, pauseMs * 2)
+    this.#set({ phase: 'failed', reason: `${why} Trying again in ${Math.round(pauseMs / 1000)} s.` })
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => {
+      if (!this.#ended) retry()
+    }, pauseMs)
+  }
+
+  async #end(phase: 'stopped' | 'failed', reason: string): Promise<void> {
+    if (this.#ended) return
+    this.#ended = true
+    clearInterval(this.#renewal)
+    clearTimeout(this.#retry)
+    this.#socket?.send({ t: 'leave' })
+    const holding = this.#holding
+    this.#holding = undefined
+    // The worker first: stop means stop, whatever the network does.
+    await holding?.host.end()
+    this.#hub?.close()
+    this.#socket?.close()
+    this.#set({ phase, reason, sessions: 0, rowsPerSecond: 0 })
+  }
+
+  #set(change: Partial<DonationState>): void {
+    const loading: readonly DonationPhase[] = ['fetching', 'preparing', 'checking']
+    const { progress, ...rest } = { ...this.#state, ...change }
+    // A pause shows as a pause, also while something loads behind it; progress belongs to loading alone.
+    const phase = this.#pausedBecause !== undefined && loading.includes(rest.phase) ? 'paused' : rest.phase
+    this.#state = { ...rest, phase, ...(loading.includes(phase) && progress ? { progress } : {}) }
+    this.dispatchEvent(new Event('change'))
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * A stage in a dedicated worker of the page, spoken to by Comlink. Channels are transferred to it, so tensors never touch the
+ * page's main thread; ending it ends whatever computes, at once.
+ */
+import * as Comlink from 'comlink'
+import { deferred } from '../../link/deferred.ts'
+import type { StageApi, StageEvent, StageRequest } from '../../worker/api.ts'
+import type { StageHost } from './stage-host.ts'
+
+export function workerHost(): StageHost {
+  const worker = new Worker(new URL('../../worker/entry.ts', import.meta.url), { type: 'module', name: 'manyhands-stage' })
+  const remote = Comlink.wrap<StageApi>(worker)
+  const crashed = deferred<Error>()
+  worker.onerror = (event) => crashed.resolve(new Error(event.message || 'The compute worker crashed.'))
+  worker.onmessageerror = () => crashed.resolve(new Error('The compute worker sent something unreadable.'))
+  const api: StageApi = {
+    load: (request: StageRequest, onEvent: (event: StageEvent) => void) => remote.load(request, Comlink.proxy(onEvent)),
+    addChannel: (id, channel, terms) => void remote.addChannel(id, Comlink.transfer(channel, [channel]), terms),
+    bindChannel: (id, fingerprints) => void remote.bindChannel(id, fingerprints),
+    dropChannel: (id) => void remote.dropChannel(id),
+    openSession: (ticket) => remote.openSession(ticket),
+    closeSession: (session) => void remote.closeSession(session),
+    setPower: (power) => void remote.setPower(power),
+    setPaused: (paused) => void remote.setPaused(paused),
+    stop: () => remote.stop(),
+  }
+  return {
+    api,
+    crashed: crashed.promise,
+    end: async () => {
+      remote[Comlink.releaseProxy]()
+      worker.terminate()
+    },
+  }
+}
