@@ -66,7 +66,7 @@ export const clientMessageSchema = v.variant('t', [
   }),
   v.strictObject({ t: v.literal('failed'), lease, error: wireErrorSchema }),
   v.strictObject({ t: v.literal('renew'), lease, stats: workStats }),
-  /** Takes no new sessions while paused; those it holds go on. */
+  /** Takes no new sessions while paused. */
   v.strictObject({ t: v.literal('pause'), paused: v.boolean() }),
   v.strictObject({ t: v.literal('leave') }),
   /** Last stage: the session ended. `answerHash` and `promptHash` as in the receipt. */

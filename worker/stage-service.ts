@@ -98,6 +98,7 @@ export class StageService implements StageApi {
   setPaused(paused: boolean): void {
     this.#paused = paused
     this.#node?.scheduler.setPaused(paused)
+    if (paused) this.#node?.leaveSessions(new ManyhandsError('peer-lost', 'A volunteer paused.'))
   }
 
   async stop(): Promise<void> {

@@ -113,6 +113,11 @@ export class StageNode {
     this.#sessions.get(id)?.close()
   }
 
+  /** Leaves every session now, so that whoever waits for them hears it at once. */
+  leaveSessions(reason: ManyhandsError): void {
+    this.#failAll(reason)
+  }
+
   /** Ends everything at once. The owner disposes of the engine, or ends the worker. */
   stop(reason: ManyhandsError): void {
     clearInterval(this.#sweep)

@@ -1,0 +1,53 @@
+/**
+ * Two ends of a channel in memory, as a data channel behaves: ordered, asynchronous, closable, with a queue that can be made
+ * to look full.
+ */
+import type { Channel, ChannelEvents } from '../link/channel.ts'
+
+export class MemoryChannel implements Channel {
+  bufferedAmount = 0
+  readonly sent: Uint8Array[] = []
+  other: MemoryChannel | undefined
+  /** Sees every message on its way; what it returns is delivered instead. */
+  tamper: (message: Uint8Array) => Uint8Array | undefined = (m) => m
+  #on: ChannelEvents | undefined
+  #closed = false
+
+  listen(on: ChannelEvents): void {
+    this.#on = on
+    queueMicrotask(() => this.#closed || on.opened())
+  }
+
+  send(message: Uint8Array): void {
+    if (this.#closed) throw new Error('closed')
+    const delivered = this.tamper(message.slice())
+    this.sent.push(message)
+    if (delivered) setImmediate(() => this.other?.deliver(delivered))
+  }
+
+  deliver(message: Uint8Array): void {
+    if (!this.#closed) this.#on?.message(message)
+  }
+
+  drain(): void {
+    this.bufferedAmount = 0
+    this.#on?.drained()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    const { other } = this
+    setImmediate(() => {
+      this.#on?.closed()
+      other?.close()
+    })
+  }
+}
+
+export function channelPair(): [MemoryChannel, MemoryChannel] {
+  const pair: [MemoryChannel, MemoryChannel] = [new MemoryChannel(), new MemoryChannel()]
+  pair[0].other = pair[1]
+  pair[1].other = pair[0]
+  return pair
+}
