@@ -84,34 +84,22 @@ function checkRoles(messages: readonly ChatMessage[]): void {
 }
 
 /**
- * Text as far as it is certain: the ids since the last certain character are decoded again with each new one, and a trailing
- * replacement character means that a character's bytes are still to come.
+ * Text as far as it is certain: a trailing replacement character means that a character's bytes are still to come, so its ids
+ * are held and decoded again with the next one. Decoding has no memory across whole characters.
  */
 function textStream(decode: (ids: readonly number[]) => string): TextStream {
-  let ids: number[] = []
-  let said = 0
-  const take = (text: string): string => {
-    const fresh = text.slice(said)
-    said = text.length
-    return fresh
+  let held: number[] = []
+  const release = () => {
+    const text = decode(held)
+    held = []
+    return text
   }
   return {
     push(id) {
-      ids.push(id)
-      const text = decode(ids)
-      if (text.endsWith('\ufffd') && ids.length < maxHeldIds) return ''
-      const fresh = take(text)
-      // A new window; byte-level decoding has no memory across whole characters.
-      ids = []
-      said = 0
-      return fresh
+      held.push(id)
+      return held.length < maxHeldIds && decode(held).endsWith('\ufffd') ? '' : release()
     },
-    end() {
-      const fresh = ids.length === 0 ? '' : take(decode(ids))
-      ids = []
-      said = 0
-      return fresh
-    },
+    end: release,
   }
 }
 

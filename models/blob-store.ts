@@ -1,0 +1,83 @@
+/**
+ * Files by their SHA-256 in one folder. A blob appears under its name only when it is whole.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sha256 } from '../protocol/hash.ts'
+import { isHash, type Hash } from '../protocol/ids.ts'
+import type { BlobRef } from '../protocol/manifest.ts'
+import type { Bytes } from '../protocol/bytes.ts'
+import { ManyhandsError } from '../protocol/errors.ts'
+
+const partialSuffix = '.partial'
+
+export class BlobFolder {
+  readonly directory: string
+
+  constructor(directory: string) {
+    this.directory = directory
+  }
+
+  /** Where a blob lies, or would. */
+  path(hash: Hash): string {
+    if (!isHash(hash)) throw new ManyhandsError('bad-input', 'A blob is named by 64 hex digits.')
+    return join(this.directory, hash)
+  }
+
+  async has(blob: BlobRef): Promise<boolean> {
+    const found = await stat(this.path(blob.hash)).catch(() => undefined)
+    return found?.size === blob.bytes
+  }
+
+  async put(bytes: Uint8Array): Promise<BlobRef> {
+    return this.write(async (add) => add(bytes))
+  }
+
+  /** A blob written piece by piece; `fill` is given the way to add a piece. */
+  async write(fill: (add: (piece: Uint8Array) => Promise<void>) => Promise<void>): Promise<BlobRef> {
+    await mkdir(this.directory, { recursive: true })
+    const partial = join(this.directory, `${randomUUID()}${partialSuffix}`)
+    const hash = createHash('sha256')
+    let bytes = 0
+    try {
+      const file = await open(partial, 'wx')
+      try {
+        await fill(async (piece) => {
+          hash.update(piece)
+          bytes += piece.length
+          for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten
+        })
+      } finally {
+        await file.close()
+      }
+      const name = hash.digest('hex') as Hash
+      await rename(partial, this.path(name))
+      return { hash: name, bytes }
+    } catch (thrown) {
+      await rm(partial, { force: true })
+      const code = (thrown as NodeJS.ErrnoException).code
+      if (code === 'ENOSPC' || code === 'EDQUOT') throw new ManyhandsError('no-space', 'The disk is full: make room and import again.', { cause: thrown })
+      throw thrown
+    }
+  }
+
+  /**
+   * A blob's bytes, checked.
+   * @throws ManyhandsError not-found, or hash-mismatch when the file was damaged
+   */
+  async get(hash: Hash): Promise<Bytes> {
+    const bytes = await readFile(this.path(hash)).catch((cause: unknown) => {
+      throw new ManyhandsError('not-found', `The library has no file ${hash}: remove the model and add it again.`, { cause })
+    })
+    if ((await sha256(bytes)) !== hash) throw new ManyhandsError('hash-mismatch', `The library's file ${hash} is damaged: remove the model and add it again.`)
+    return bytes as Bytes
+  }
+
+  /** Removes every blob that is not wanted, and what broken-off imports left. */
+  async keepOnly(wanted: ReadonlySet<string>): Promise<void> {
+    for (const name of await readdir(this.directory).catch(() => [])) {
+      if ((isHash(name) && !wanted.has(name)) || name.endsWith(partialSuffix)) await rm(join(this.directory, name), { force: true })
+    }
+  }
+}

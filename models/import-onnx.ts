@@ -1,0 +1,99 @@
+/**
+ * Any ONNX file as a source model: constants that some exporters write as nodes become weights, and the larger weights are
+ * named apart from the graph. One file of external weights beside the model is read too.
+ */
+import { realpath } from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
+import type { Bytes } from '../protocol/bytes.ts'
+import { ManyhandsError } from '../protocol/errors.ts'
+import type { InputSpec, OutputSpec } from '../protocol/manifest.ts'
+import { dtypes, type DType } from '../protocol/tensors.ts'
+import { fileSource, type ByteSource } from './byte-source.ts'
+import { badModel } from './onnx/bad-model.ts'
+import type { Graph, Model, Tensor, ValueInfo } from './onnx/model.ts'
+import { readModel } from './onnx/read.ts'
+import { inlineBytes, type SourceModel, type WeightPart } from './source-model.ts'
+
+/** From this version of the format on, a weight need not be an input too. */
+const minIrVersion = 4
+
+/**
+ * @param path where the file lies, for weights beside it; absent for bytes in memory
+ * @throws ManyhandsError bad-model or unsupported
+ */
+export async function onnxModel(bytes: Uint8Array, path?: string): Promise<SourceModel> {
+  const read = readModel(bytes)
+  const parts = new Map<string, WeightPart>()
+  const model = await outsideWeights(withoutConstantNodes(read), parts, path)
+  return {
+    model,
+    parts,
+    inputs: model.graph.inputs.map((input): InputSpec => ({ ...tensorSpec(input), role: 'feed' })),
+    outputs: model.graph.outputs.map((output): OutputSpec => ({ ...tensorSpec(output), role: 'result' })),
+    task: 'other',
+    title: read.graph.name,
+    license: '',
+  }
+}
+
+/** Constant nodes and defaults of inputs as initializers: a weight then looks the same whoever exported it. */
+function withoutConstantNodes(model: Model): Model {
+  const { graph } = model
+  const constants: Tensor[] = []
+  const nodes = graph.nodes.filter((node) => {
+    const value = node.opType === 'Constant' && node.domain === '' ? node.attributes.get('value') : undefined
+    if (value?.type !== 'tensor') return true
+    constants.push({ ...value.value, name: node.outputs[0] as string })
+    return false
+  })
+  const initializers = [...graph.initializers, ...constants]
+  const held = new Set(initializers.map((t) => t.name))
+  const inputs = graph.inputs.filter((input) => !held.has(input.name))
+  return { ...model, irVersion: Math.max(model.irVersion, minIrVersion), graph: { ...graph, nodes, initializers, inputs } }
+}
+
+async function outsideWeights(model: Model, parts: Map<string, WeightPart>, path: string | undefined): Promise<Model> {
+  const files = new Map<string, Promise<ByteSource>>()
+  const initializers: Tensor[] = []
+  for (const tensor of model.graph.initializers) {
+    const { data } = tensor
+    if (data.kind === 'raw' && data.bytes.length > inlineBytes) {
+      const { bytes } = data
+      initializers.push(outside(tensor, parts, { bytes: bytes.length, load: async () => bytes as Bytes }))
+    } else if (data.kind === 'external') {
+      const file = files.get(data.location) ?? besideModel(data.location, path)
+      files.set(data.location, file)
+      const source = await file
+      initializers.push(outside(tensor, parts, { bytes: data.length, load: () => source.read(data.offset, data.length) }))
+    } else {
+      initializers.push(tensor)
+    }
+  }
+  const graph: Graph = { ...model.graph, initializers }
+  return { ...model, graph }
+}
+
+function outside(tensor: Tensor, parts: Map<string, WeightPart>, part: WeightPart): Tensor {
+  parts.set(tensor.name, part)
+  return { ...tensor, data: { kind: 'external', location: tensor.name, offset: 0, length: part.bytes } }
+}
+
+/** A file of weights must lie in the model's own folder: a stranger's model names it. */
+async function besideModel(location: string, path: string | undefined): Promise<ByteSource> {
+  if (path === undefined) throw badModel(`its weights are in another file, ${JSON.stringify(location)}; add the model from disk`)
+  const folder = await realpath(dirname(path))
+  const target = await realpath(join(folder, location)).catch(() => {
+    throw new ManyhandsError('not-found', `The model's weights are in ${JSON.stringify(location)}, which is not beside it.`)
+  })
+  if (!target.startsWith(folder + sep)) throw badModel(`its weights lie outside its folder: ${JSON.stringify(location)}`)
+  return fileSource(target)
+}
+
+function tensorSpec({ name, type }: ValueInfo): { name: string; dtype: DType; shape: (number | string)[] } {
+  if (type.kind !== 'tensor') throw unsupported(`${name} is no tensor`)
+  if (!(dtypes as readonly string[]).includes(type.dtype)) throw unsupported(`${name} is of type ${type.dtype}`)
+  if (!type.dims) throw unsupported(`${name} has no shape`)
+  return { name, dtype: type.dtype as DType, shape: type.dims.map((dim, axis) => (dim === '' ? `${name}_${axis}` : dim)) }
+}
+
+const unsupported = (what: string) => new ManyhandsError('unsupported', `This ONNX model can't be imported yet: ${what}.`)
