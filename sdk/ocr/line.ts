@@ -25,6 +25,7 @@ export interface LineFeed {
 }
 
 export interface LineReading {
+  /** Without spaces at its ends: those are the margin. */
   readonly text: string
   /** Mean probability of the characters kept, 0 to 1; 0 when nothing was read. */
   readonly confidence: number
@@ -84,7 +85,7 @@ export function readLine(probabilities: Float32Array, dims: readonly number[], c
     }
     before = best
   }
-  return { text, confidence: kept === 0 ? 0 : sum / kept }
+  return { text: text.trim(), confidence: kept === 0 ? 0 : sum / kept }
 }
 
 function likeliest(row: Float32Array): number {
