@@ -1,0 +1,28 @@
+/**
+ * Seeded fuzzing: run i is the same bytes on every machine. MANYHANDS_FUZZ sets how many runs (100,000 in CI, 1,000,000 by hand).
+ */
+export const fuzzRuns = Number(process.env['MANYHANDS_FUZZ'] ?? 100_000)
+
+/** A small seeded generator (splitmix32): uniform integers below a bound. */
+export function seededRandom(seed: number): (below: number) => number {
+  let state = seed >>> 0
+  return (below) => {
+    state = (state + 0x9e3779b9) >>> 0
+    let z = state
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
+    return ((z ^ (z >>> 15)) >>> 0) % below
+  }
+}
+
+/** Run `i`: one of the seeds with a few bytes changed, cut short or lengthened; every eighth run is random bytes. */
+export function mutate(seeds: readonly Uint8Array[], i: number): Uint8Array<ArrayBuffer> {
+  const random = seededRandom(i)
+  if (i % 8 === 0) return Uint8Array.from({ length: random(200) }, () => random(256))
+  const seed = seeds[random(seeds.length)] as Uint8Array
+  const length = random(4) === 0 ? random(seed.length + 1) : seed.length
+  const bytes = new Uint8Array(length + (random(8) === 0 ? random(16) : 0))
+  bytes.set(seed.subarray(0, length))
+  for (let n = random(6); n > 0 && bytes.length > 0; n--) bytes[random(Math.min(bytes.length, 256))] = random(2) === 0 ? random(256) : 255
+  return bytes
+}
