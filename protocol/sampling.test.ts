@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { argMax, exactLog, gumbel, noiseWord, sampleToken } from './sampling.ts'
+import { argMax, exactExp, exactLog, gumbel, noiseWord, sampleToken } from './sampling.ts'
 
 const greedy = { temperature: 0, topP: 1, seed: 0 }
 
@@ -53,6 +53,15 @@ describe('[SM3] [SM4] the noise', () => {
         expect(Math.abs(exactLog(x) - Math.log(x))).toBeLessThanOrEqual(4e-16 * Math.max(1, Math.abs(Math.log(x))))
       }),
     )
+  })
+
+  it('and an exponential, for the nucleus', () => {
+    fc.assert(
+      fc.property(fc.double({ min: -690, max: 0, noNaN: true }), (x) => {
+        expect(Math.abs(exactExp(x) / Math.exp(x) - 1)).toBeLessThan(1e-13)
+      }),
+    )
+    expect([exactExp(0), exactExp(-701)]).toEqual([1, 0])
   })
 
   it('is finite for every word', () => {

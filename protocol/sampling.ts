@@ -41,6 +41,21 @@ export function exactLog(x: number): number {
   return e * ln2 + 2 * s * sum
 }
 
+/**
+ * e^x for -745 < x <= 0 by the same operations: x = k ln 2 + r, |r| <= ln 2 / 2, fourteen terms of the series, halved -k times.
+ * Below -700 it is 0.
+ */
+export function exactExp(x: number): number {
+  if (x < -700) return 0
+  const k = Math.round(x / ln2)
+  const r = x - k * ln2
+  let sum = 1
+  for (let n = 13; n >= 1; n--) sum = 1 + (sum * r) / n
+  view.setUint32(0, (1023 + k) << 20)
+  view.setUint32(4, 0)
+  return sum * view.getFloat64(0)
+}
+
 /** Standard Gumbel noise for one candidate: -ln(-ln u), u = (word + 1/2) / 2^32. */
 export const gumbel = (seed: number, position: number, id: number): number =>
   -exactLog(-exactLog((noiseWord(seed, position, id) + 0.5) / 4294967296))
@@ -86,7 +101,7 @@ export function sampleToken(logits: Float32Array, position: number, { temperatur
 function nucleus(logits: Float32Array, max: number, temperature: number, topP: number): number[] {
   let total = 0
   const weights = new Float64Array(logits.length)
-  for (let i = 0; i < logits.length; i++) total += weights[i] = Math.exp(((logits[i] as number) - max) / temperature)
+  for (let i = 0; i < logits.length; i++) total += weights[i] = exactExp(((logits[i] as number) - max) / temperature)
   // Only tokens within e^-30 of the best can matter at topP < 1; sorting those few is cheap.
   const ids: number[] = []
   for (let i = 0; i < weights.length; i++) if ((weights[i] as number) > 1e-13) ids.push(i)
