@@ -35,8 +35,8 @@ export const mostCuts = 96
 const balanceForTwice = 1 / 20
 /** … and by this part at most, however much wider it is: the share of one of eight stages. */
 const furthest = 1 / 8
-/** Points compared with one another; a graph that has more is thinned out first. */
-const mostCompared = 2048
+/** The cost is divided into this many parts, each with one point at most: closer ones would set nearly nothing apart. */
+const finest = 512
 /** Weights before the first product (an embedding) or after the last that are worth a cut of their own: part of all. */
 const worthAnEnd = 1 / 50
 
@@ -73,9 +73,10 @@ function hold(graph: Graph, ports: Ports, points: readonly CutPoint[]): boolean 
 function cutsOf(index: GraphIndex, ports: Ports, everywhere: Uint8Array, options: CutOptions): CutPoint[] {
   const live = liveness(index, ports, everywhere, options.shapes ?? new Map())
   const points = live.points.filter((p) => p.tensors <= maxTensorsAtCut && p.computed > 0)
-  const worthy = spread(worthwhile(oneForEachCost(points), live), live.totalCost, mostCompared)
+  const worthy = spread(worthwhile(oneForEachCost(points), live), live.totalCost, finest)
   const narrow = narrowest(worthy, live.totalCost)
-  const chosen = spread(narrow, live.totalCost, options.most ?? mostCuts)
+  const most = options.most ?? mostCuts
+  const chosen = narrow.length > most ? spread(narrow, live.totalCost, most) : narrow
   return chosen.map(({ at, bytes, costBefore }) => ({ tensors: live.tensorsAt(at), bytes, costBefore }))
 }
 
@@ -117,10 +118,9 @@ function narrowest(points: readonly Point[], totalCost: number): Point[] {
 
 /** At most `most` points: the narrowest in each of as many equal parts of the cost. */
 function spread(points: readonly Point[], totalCost: number, most: number): Point[] {
-  if (points.length <= most) return [...points]
   const best = new Map<number, Point>()
   for (const point of points) {
-    const part = Math.min(most - 1, Math.floor((point.costBefore / totalCost) * most))
+    const part = Math.min(most - 1, Math.floor((point.costBefore / (totalCost || 1)) * most))
     const known = best.get(part)
     if (!known || narrower(point, known)) best.set(part, point)
   }
