@@ -2,7 +2,7 @@
  * Files by their SHA-256 in one folder. A blob appears under its name only when it is whole.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../protocol/hash.ts'
 import { isHash, type Hash } from '../protocol/ids.ts'
@@ -45,8 +45,8 @@ export class BlobFolder {
       try {
         await fill(async (piece) => {
           hash.update(piece)
+          await writeFully(file, piece, bytes)
           bytes += piece.length
-          for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten
         })
       } finally {
         await file.close()
@@ -67,11 +67,13 @@ export class BlobFolder {
    * @throws ManyhandsError not-found, or hash-mismatch when the file was damaged
    */
   async get(hash: Hash): Promise<Bytes> {
-    const bytes = await readFile(this.path(hash)).catch((cause: unknown) => {
+    const file = await readFile(this.path(hash)).catch((cause: unknown) => {
       throw new ManyhandsError('not-found', `The library has no file ${hash}: remove the model and add it again.`, { cause })
     })
+    // Plain: the slice of a Node Buffer is a view, that of every other array a copy.
+    const bytes: Bytes = new Uint8Array(file.buffer as ArrayBuffer, file.byteOffset, file.length)
     if ((await sha256(bytes)) !== hash) throw new ManyhandsError('hash-mismatch', `The library's file ${hash} is damaged: remove the model and add it again.`)
-    return bytes as Bytes
+    return bytes
   }
 
   /** Removes every blob that is not wanted, and what broken-off imports left. */
@@ -80,4 +82,9 @@ export class BlobFolder {
       if ((isHash(name) && !wanted.has(name)) || name.endsWith(partialSuffix)) await rm(join(this.directory, name), { force: true })
     }
   }
+}
+
+/** All of `bytes` at `position`: one call of the system may write less. */
+export async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten
 }

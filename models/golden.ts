@@ -10,6 +10,8 @@ import { Carver, type Layout } from './carve.ts'
 import { openSession, type GoldenSession } from './golden-engine.ts'
 import { goldenFeeds, goldenRuns, goldenSizes, goldenTokens } from './golden-feeds.ts'
 import { untyped } from './golden-shapes.ts'
+import { lower } from './lower.ts'
+import { lowerAttention } from './lower-attention.ts'
 import type { Model } from './onnx/model.ts'
 import { writeModel } from './onnx/write.ts'
 
@@ -27,8 +29,8 @@ export interface GoldenJob {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Weights of one segment in memory, as f32: half a wasm heap, caches and activations beside it. Never change it: it shapes the bits. */
-const segmentBytes = 512 * 1024 * 1024
+/** Weights of one segment, as f32: they are in memory twice while the engine takes them, so that an import stays under 1 GB. */
+const segmentBytes = 256 * 1024 * 1024
 
 /** A tensor's value in each run. */
 type Track = readonly TensorValue[]
@@ -111,12 +113,18 @@ function pastOfPresent({ inputs, outputs }: Layout): Map<string, string> {
   return new Map(presents.map((present, i) => [present.name, pasts[i]?.name ?? '']))
 }
 
+/** As a volunteer's wasm runs it, so that both compute the same bits. */
 async function openLowered(model: Model, job: GoldenJob): Promise<GoldenSession> {
-  const locations = new Set(model.graph.initializers.flatMap(({ data }) => (data.kind === 'external' ? [data.location] : [])))
+  const lowered = lower(model, 'wasm')
   const shards = new Map<string, Bytes>()
-  for (const location of locations) shards.set(location, await job.loadShard(location))
-  return openSession(writeModel(model), shards)
+  for (const location of locationsOf(model)) shards.set(location, await job.loadShard(location))
+  const read = (location: string, offset: number, length: number) => (shards.get(location) as Bytes).subarray(offset, offset + length)
+  const weights = new Map<string, Uint8Array>(lowered.weights.map((weight) => [weight.location, weight.make(read)]))
+  for (const location of locationsOf(lowered.model)) if (!weights.has(location)) weights.set(location, shards.get(location) as Bytes)
+  return openSession(writeModel(lowerAttention(lowered.model)), weights)
 }
+
+const locationsOf = ({ graph }: Model) => new Set(graph.initializers.flatMap(({ data }) => (data.kind === 'external' ? [data.location] : [])))
 
 function plainFeeds(inputs: readonly InputSpec[], dims: Readonly<Record<string, number>>): Map<string, Track> {
   return new Map([...goldenFeeds(inputs, goldenSizes(inputs, dims))].map(([name, value]) => [name, [value]]))

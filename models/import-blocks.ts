@@ -7,8 +7,8 @@ import { dtypes, type DType } from '../protocol/tensors.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import { Carver, type Layout } from './carve.ts'
 import { findCuts } from './cuts.ts'
-import type { LearnedShapes } from './golden-shapes.ts'
-import { CostModel } from './graph-cost.ts'
+import { learnShapes, learnSymbolic, type Sizes } from './golden-shapes.ts'
+import { CostModel, type Shapes } from './graph-cost.ts'
 import { elementCountOf, rawLength } from './onnx/element-types.ts'
 import type { Graph } from './onnx/model.ts'
 import type { SourceModel } from './source-model.ts'
@@ -25,11 +25,17 @@ export interface CutSource {
   readonly blocks: readonly SourceBlock[]
 }
 
-/** @throws ManyhandsError bad-model or unsupported */
-export function cutSource(source: SourceModel, learned: LearnedShapes | undefined): CutSource {
+/**
+ * @param sizes of symbolic dimensions of the inputs in the analysis run
+ * @throws ManyhandsError bad-model, unsupported or engine-failed
+ */
+export async function cutSource(source: SourceModel, sizes: Sizes): Promise<CutSource> {
   const { graph } = source.model
-  const shapes = learned?.seen ?? new Map()
-  const cuts = findCuts(graph, source, { shapes }).map((point): Cut => ({ tensors: point.tensors.map((name) => crossing(source, learned, name)) }))
+  // A decoder's importer describes its residuals; its other tensors are no cuts.
+  const shapes: Shapes = source.decoder ? new Map() : await learnShapes(source, sizes)
+  const points = findCuts(graph, source, { shapes })
+  const specs = await crossingSpecs(source, new Set(points.flatMap((point) => point.tensors)), shapes, sizes)
+  const cuts = points.map((point): Cut => ({ tensors: point.tensors.map((name) => specs.get(name) as CrossingTensor) }))
   const layout: Layout = { cuts, inputs: [...source.inputs], outputs: [...source.outputs] }
   const carver = new Carver(source.model, layout)
   const { index, blocks } = carver.plan
@@ -48,17 +54,25 @@ export function cutSource(source: SourceModel, learned: LearnedShapes | undefine
   }
 }
 
-function crossing({ model, inputs }: SourceModel, learned: LearnedShapes | undefined, name: string): Cut['tensors'][number] {
-  const input = inputs.find((i) => i.name === name)
-  if (input) return { name, dtype: input.dtype, shape: [...input.shape] }
-  const known = model.graph.valueInfo.find((info) => info.name === name)?.type
-  const dims = known?.kind === 'tensor' ? known.dims : undefined
-  const shape = dims?.map((dim, axis) => (dim === '' ? `${name}_${axis}` : dim)) ?? learned?.shape(name)
-  const dtype = known?.kind === 'tensor' ? known.dtype : learned?.seen.get(name)?.dtype
-  if (!shape || !(dtypes as readonly (string | undefined)[]).includes(dtype)) {
-    throw new ManyhandsError('unsupported', `This model can't be cut: nothing says of what type and shape ${name} is.`)
+type CrossingTensor = Cut['tensors'][number]
+
+/** Type and shape of what crosses: an input's, else as the graph says, else as learned. */
+async function crossingSpecs(source: SourceModel, names: ReadonlySet<string>, shapes: Shapes, sizes: Sizes): Promise<Map<string, CrossingTensor>> {
+  const specs = new Map<string, CrossingTensor>()
+  for (const { name, dtype, shape } of source.inputs) specs.set(name, { name, dtype, shape })
+  for (const { name, type } of source.model.graph.valueInfo) {
+    if (type.kind !== 'tensor' || !type.dims) continue
+    specs.set(name, { name, dtype: asDType(name, type.dtype), shape: type.dims.map((dim, axis) => (dim === '' ? `${name}_${axis}` : dim)) })
   }
-  return { name, dtype: dtype as DType, shape: [...shape] }
+  const unknown = [...names].filter((name) => !specs.has(name))
+  const learned = unknown.length === 0 ? new Map() : await learnSymbolic(source, unknown, shapes, sizes)
+  for (const name of unknown) specs.set(name, { name, dtype: asDType(name, shapes.get(name)?.dtype), shape: learned.get(name) ?? [] })
+  return specs
+}
+
+function asDType(name: string, dtype: string | undefined): DType {
+  if ((dtypes as readonly (string | undefined)[]).includes(dtype)) return dtype as DType
+  throw new ManyhandsError('unsupported', `This model can't be cut: ${name} is of type ${dtype ?? 'unknown'}, which does not travel.`)
 }
 
 function locations(graph: Graph): Set<string> {
@@ -67,24 +81,18 @@ function locations(graph: Graph): Set<string> {
 
 const floatBytes = 4
 
-/** Weights as wasm holds them at most: all as f32, scales of quantised matrices included. */
+/** Weights as wasm holds them at most: matrices as f32, scales included; an 8-bit embedding, only looked up, as it is. */
 function residentBytes(graph: Graph): number {
   let bytes = 0
-  const lowered = new Set<string>()
-  const sizes = new Map(graph.initializers.map((t) => [t.name, elementCountOf(t.dims)]))
+  const matrices = new Set<string>()
   for (const node of graph.nodes) {
-    const int = (name: string) => {
-      const attribute = node.attributes.get(name)
-      return attribute?.type === 'int' ? Number(attribute.value) : 0
-    }
-    const quantised = node.inputs[node.opType === 'MatMulNBits' ? 1 : 0] ?? ''
-    if (node.opType === 'MatMulNBits') bytes += int('N') * int('K') * floatBytes
-    else if (node.opType === 'GatherBlockQuantized') bytes += (sizes.get(quantised) ?? 0) * (8 / (int('bits') || 4)) * floatBytes
-    else continue
-    lowered.add(quantised)
+    if (node.opType !== 'MatMulNBits') continue
+    const [rows, columns] = ['N', 'K'].map((name) => node.attributes.get(name))
+    if (rows?.type === 'int' && columns?.type === 'int') bytes += Number(rows.value * columns.value) * floatBytes
+    matrices.add(node.inputs[1] ?? '')
   }
   for (const { name, dtype, dims } of graph.initializers) {
-    if (!lowered.has(name)) bytes += dtype === 'float16' ? elementCountOf(dims) * floatBytes : rawLength(dtype, elementCountOf(dims))
+    if (!matrices.has(name)) bytes += dtype === 'float16' ? elementCountOf(dims) * floatBytes : rawLength(dtype, elementCountOf(dims))
   }
   return bytes
 }

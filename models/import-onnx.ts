@@ -3,7 +3,7 @@
  * weights beside the model are read too.
  */
 import { realpath } from 'node:fs/promises'
-import { dirname, join, sep } from 'node:path'
+import { basename, dirname, extname, join, sep } from 'node:path'
 import type { Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import type { InputSpec, OutputSpec } from '../protocol/manifest.ts'
@@ -22,20 +22,29 @@ import { inlineBytes, type SourceModel, type WeightPart } from './source-model.t
 export async function onnxModel(bytes: Uint8Array, path?: string): Promise<SourceModel> {
   const read = readModel(bytes)
   const parts = new Map<string, WeightPart>()
-  const model = await outsideWeights(normalForm(read), parts, path)
+  const files = new Map<string, Promise<ByteSource>>()
+  const model = await outsideWeights(normalForm(read), parts, files, path)
   return {
     model,
     parts,
     inputs: model.graph.inputs.map((input): InputSpec => ({ ...tensorSpec(input), role: 'feed' })),
     outputs: model.graph.outputs.map((output): OutputSpec => ({ ...tensorSpec(output), role: 'result' })),
     task: 'other',
-    title: read.graph.name,
+    name: path === undefined ? read.graph.name : basename(path, extname(path)),
+    title: '',
     license: '',
+    close: async () => {
+      for (const file of files.values()) await (await file).close()
+    },
   }
 }
 
-async function outsideWeights(model: Model, parts: Map<string, WeightPart>, path: string | undefined): Promise<Model> {
-  const files = new Map<string, Promise<ByteSource>>()
+async function outsideWeights(
+  model: Model,
+  parts: Map<string, WeightPart>,
+  files: Map<string, Promise<ByteSource>>,
+  path: string | undefined,
+): Promise<Model> {
   const initializers: Tensor[] = []
   for (const tensor of model.graph.initializers) {
     const { data } = tensor

@@ -2,15 +2,13 @@
  * A GGUF or ONNX file into a published model: reads it, cuts it, writes shards and the weightless graph as blobs, computes the
  * golden activations, and hands back the manifest. The same file gives the same manifest, whoever imports it.
  */
-import { basename, extname } from 'node:path'
 import { type Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import { parseManifest, type BlobRef, type Manifest } from '../protocol/manifest.ts'
 import type { BlobFolder } from './blob-store.ts'
-import { bytesSource, fileSource, type ByteSource } from './byte-source.ts'
+import { bytesSource, fileSource } from './byte-source.ts'
 import { readGguf } from './gguf.ts'
 import { makeGoldens } from './golden.ts'
-import { learnShapes } from './golden-shapes.ts'
 import { cutSource, type CutSource } from './import-blocks.ts'
 import { onnxModel } from './import-onnx.ts'
 import { llamaModel } from './llama.ts'
@@ -44,12 +42,9 @@ export interface ImportOptions {
  * @throws ManyhandsError bad-model, unsupported, not-found, no-space, engine-failed, not-finite, aborted
  */
 export async function importModel(file: string | Bytes, blobs: BlobFolder, options: ImportOptions = {}): Promise<Manifest> {
-  const source = typeof file === 'string' ? await fileSource(file) : bytesSource(file)
+  const source = await readSource(file)
   try {
-    const isGguf = source.size >= 4 && new TextDecoder().decode(await source.read(0, 4)) === 'GGUF'
-    const model = isGguf ? await llamaModel(await readGguf(source), source) : await onnxFile(source, typeof file === 'string' ? file : undefined)
-    const fallbackName = isGguf ? model.title : typeof file === 'string' ? basename(file, extname(file)) : model.title
-    return await publishSource(model, blobs, { ...options, name: options.name ?? asName(fallbackName) })
+    return await publishSource(source, blobs, { ...options, name: options.name ?? asName(source.name) })
   } finally {
     await source.close()
   }
@@ -58,18 +53,27 @@ export async function importModel(file: string | Bytes, blobs: BlobFolder, optio
 /** An ONNX file is read whole: protocol buffers stop at 2 GiB, and larger weights lie in files beside it. */
 const maxOnnxBytes = 2 ** 31
 
-async function onnxFile(source: ByteSource, path: string | undefined): Promise<SourceModel> {
-  if (source.size > maxOnnxBytes) throw new ManyhandsError('bad-model', `${source.name} is larger than an ONNX file can be.`)
-  return onnxModel(await source.read(0, source.size), path)
+/** A model's graph and where its weights are, to be closed. @throws ManyhandsError bad-model, unsupported or not-found */
+export async function readSource(file: string | Bytes): Promise<SourceModel> {
+  const bytes = typeof file === 'string' ? await fileSource(file) : bytesSource(file)
+  try {
+    const isGguf = bytes.size >= 4 && new TextDecoder().decode(await bytes.read(0, 4)) === 'GGUF'
+    if (isGguf) return await llamaModel(await readGguf(bytes), bytes)
+    if (bytes.size > maxOnnxBytes) throw new ManyhandsError('bad-model', `${bytes.name} is larger than an ONNX file can be.`)
+    const model = await onnxModel(await bytes.read(0, bytes.size), typeof file === 'string' ? file : undefined)
+    await bytes.close()
+    return model
+  } catch (thrown) {
+    await bytes.close()
+    throw thrown
+  }
 }
 
 async function publishSource(source: SourceModel, blobs: BlobFolder, options: ImportOptions & { readonly name: string }): Promise<Manifest> {
   const { name, signal } = options
   const report = (phase: 'writing' | 'golden', done: number, total: number) => options.onProgress?.({ phase, what: name, done, total })
   const dims = options.goldenDims ?? {}
-  const learned = source.decoder ? undefined : await learnShapes(source, dims)
-  const cut = cutSource(source, learned)
-
+  const cut = await cutSource(source, dims)
   const layout = shardLayout(
     cut.blocks.map((block) => block.reads),
     new Map([...source.parts].map(([location, part]) => [location, part.bytes])),

@@ -53,8 +53,10 @@ export async function llamaModel(gguf: Gguf, source: ByteSource): Promise<Source
     task: 'text-generation',
     decoder: { layers, kvHeads, headDim, vocab, context, eos: [...tokenizer.eos] },
     tokenizer,
+    name: text('general.name'),
     title: text('general.name'),
     license: text('general.license'),
+    close: () => source.close(),
   }
 }
 

@@ -19,9 +19,12 @@ export interface SourceModel {
   readonly task: Manifest['task']
   readonly decoder?: Decoder
   readonly tokenizer?: { readonly json: Bytes; readonly config: Bytes }
-  /** What the file says of itself; a catalogue entry says it better. */
+  /** What the file says of itself; a catalogue entry says it better. Empty where it says nothing. */
+  readonly name: string
   readonly title: string
   readonly license: string
+  /** Closes the files that the parts are read from. */
+  close(): Promise<void>
 }
 
 /** Initializers above this lie outside the graph; shape constants and single numbers stay in it. Bytes. */
