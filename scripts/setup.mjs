@@ -1,0 +1,48 @@
+/**
+ * All that a command needs on a machine with nothing but Node, npm and git: packages, the built page, a browser. Plain JS
+ * without dependencies, since it runs before there are any. What is there already costs a few milliseconds.
+ */
+import { exit } from 'node:process'
+import { pathToFileURL } from 'node:url'
+import { findBrowser, installBrowser } from './setup/browser.mjs'
+import { withLock } from './setup/lock.mjs'
+import { installPackages, packagesAreThere } from './setup/packages.mjs'
+import { buildSite, siteIsThere } from './setup/site.mjs'
+import { say, SetupError, stage } from './setup/steps.mjs'
+
+/** The oldest Node that has all that is used here. */
+const oldestNode = [20, 19]
+
+/**
+ * @param {{browser?: boolean, site?: boolean}} needs
+ * @throws SetupError with a sentence for people
+ */
+export async function setUp({ browser = false, site = false } = {}) {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  if (major < oldestNode[0] || (major === oldestNode[0] && minor < oldestNode[1])) {
+    throw new SetupError(`Manyhands needs Node ${oldestNode.join('.')} or newer; this is ${process.versions.node}.`)
+  }
+  const steps = [
+    { name: 'Packages', wanted: true, there: packagesAreThere, make: installPackages },
+    { name: 'Page', wanted: site, there: siteIsThere, make: buildSite },
+    { name: 'Browser', wanted: browser, there: findBrowser, make: installBrowser },
+  ]
+  for (const { name, wanted, there, make } of steps) {
+    if (!wanted || (await there())) continue
+    // Another run may have made it while this one waited.
+    await withLock(async () => {
+      if (!(await there())) await stage(name, make)
+    })
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  try {
+    await setUp({ browser: true, site: true })
+    say('Everything is there.')
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error
+    say(error.message)
+    exit(1)
+  }
+}
