@@ -13,12 +13,12 @@ const versionMs = 20_000
 /** Another program may hold Debian's package lock. */
 const aptLockSeconds = 300
 
-/** @type {Promise<string | undefined> | undefined} */
+/** @type {string | undefined} */
 let found
 
 /** Path of a Chromium that runs, or undefined. `MANYHANDS_BROWSER` names one outright. */
-export function findBrowser() {
-  found ??= search()
+export async function findBrowser() {
+  found ??= await search()
   return found
 }
 
@@ -61,7 +61,6 @@ export async function installBrowser() {
     say("Browser: Playwright's Chromium …")
     await runQuietly(process.execPath, [join(root, 'node_modules/playwright/cli.js'), 'install', 'chromium'])
   }
-  found = undefined
   const path = await findBrowser()
   if (!path) {
     throw new SetupError(
