@@ -11,7 +11,7 @@ import { buildSite, siteIsThere } from './setup/site.mjs'
 import { say, SetupError, stage } from './setup/steps.mjs'
 
 /** The oldest Node that has all that is used here. */
-const oldestNode = [20, 19]
+const [oldestMajor, oldestMinor] = [20, 19]
 
 /**
  * @param {{browser?: boolean, site?: boolean}} needs
@@ -19,8 +19,8 @@ const oldestNode = [20, 19]
  */
 export async function setUp({ browser = false, site = false } = {}) {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  if (major < oldestNode[0] || (major === oldestNode[0] && minor < oldestNode[1])) {
-    throw new SetupError(`Manyhands needs Node ${oldestNode.join('.')} or newer; this is ${process.versions.node}.`)
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+    throw new SetupError(`Manyhands needs Node ${oldestMajor}.${oldestMinor} or newer; this is ${process.versions.node}.`)
   }
   const steps = [
     { name: 'Packages', wanted: true, there: packagesAreThere, make: installPackages },

@@ -1,0 +1,68 @@
+/** A volunteer as a person makes one: a browser, the Give page, a click. */
+import type { Page } from 'playwright'
+import { startBrowser, type BrowserOptions, type BrowserProcess } from './browser-process.ts'
+
+export interface VolunteerTab {
+  readonly browser: BrowserProcess
+  /** What its page shows. */
+  state(): Promise<GiveState>
+  /** Until it serves. Rejects with the page's own reason when it fails, or after `timeoutMs`. */
+  serving(timeoutMs: number, signal?: AbortSignal): Promise<GiveState>
+}
+
+export interface GiveState {
+  readonly phase: string
+  readonly reason: string
+  /** [first, endExclusive], where it holds any. */
+  readonly blocks: readonly [number, number] | undefined
+  /** In the page's words. */
+  readonly backend: string | undefined
+}
+
+/** A page that has not loaded by then won't. */
+const pageMs = 60_000
+
+/** Opens the page and clicks; resolves once the click has been taken. */
+export async function joinAsVolunteer(server: string, options: BrowserOptions = {}): Promise<VolunteerTab> {
+  const browser = await startBrowser(options)
+  try {
+    await browser.page.goto(`${server}/give`, { timeout: pageMs })
+    await browser.page.getByTestId('start').click({ timeout: pageMs })
+    await browser.page.getByTestId('phase').waitFor({ timeout: pageMs })
+  } catch (error) {
+    await browser.close()
+    throw error
+  }
+  return { browser, state: () => giveState(browser.page), serving: (timeoutMs, signal) => serving(browser, timeoutMs, signal) }
+}
+
+async function serving({ page, group }: BrowserProcess, timeoutMs: number, signal?: AbortSignal): Promise<GiveState> {
+  const settled = page.locator('[data-testid=phase][data-phase=serving], [data-testid=phase][data-phase=failed]')
+  const stopped = new Promise<never>((_, reject) => {
+    if (signal?.aborted) reject(signal.reason)
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+    void group.ended.then(() => reject(new Error("A volunteer's browser ended.")))
+  })
+  try {
+    await Promise.race([settled.waitFor({ timeout: timeoutMs }), stopped])
+  } catch (error) {
+    if (signal?.aborted || !group.running) throw error
+    const { phase, reason } = await giveState(page)
+    throw new Error(`A volunteer did not serve within ${timeoutMs / 1000} s; its page says: ${phase}, ${reason}`, { cause: error })
+  }
+  const state = await giveState(page)
+  if (state.phase !== 'serving') throw new Error(`A volunteer can't serve: ${state.reason}`)
+  return state
+}
+
+const giveState = (page: Page): Promise<GiveState> =>
+  page.evaluate(() => {
+    const find = (id: string) => document.querySelector<HTMLElement>(`[data-testid=${id}]`)
+    const blocks = find('blocks')?.dataset
+    return {
+      phase: find('phase')?.dataset['phase'] ?? 'stopped',
+      reason: find('reason')?.textContent ?? '',
+      blocks: blocks ? ([Number(blocks['first']), Number(blocks['end'])] as const) : undefined,
+      backend: find('backend')?.textContent?.trim() || undefined,
+    }
+  })
