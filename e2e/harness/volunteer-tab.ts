@@ -17,6 +17,8 @@ export interface GiveState {
   readonly blocks: readonly [number, number] | undefined
   /** In the page's words. */
   readonly backend: string | undefined
+  /** Bytes of its weights and where they came from, in the page's words. */
+  readonly weights: string | undefined
 }
 
 /** A page that has not loaded by then won't. */
@@ -64,5 +66,6 @@ const giveState = (page: Page): Promise<GiveState> =>
       reason: find('reason')?.textContent ?? '',
       blocks: blocks ? ([Number(blocks['first']), Number(blocks['end'])] as const) : undefined,
       backend: find('backend')?.textContent?.trim() || undefined,
+      weights: find('weights')?.parentElement?.textContent?.trim(),
     }
   })
