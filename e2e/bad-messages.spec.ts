@@ -1,4 +1,5 @@
 /** What strangers say to the server that they should not: a clear code, nothing hangs, and others don't notice. */
+import { asError } from '../protocol/errors.ts'
 import { connect } from '../sdk/node.ts'
 import { expect, test } from './harness/fixtures.ts'
 import { RawSocket } from './harness/raw-socket.ts'
@@ -132,14 +133,15 @@ test('no volunteers: the answer says so', async ({ chat }) => {
   await page.getByTestId('pause').click()
   const network = await connect({ server: chat.url })
   try {
-    await expect
-      .poll(() =>
-        network.generate(model, 'Hello', { maxTokens: 1 }).then(
-          () => 'answered',
-          (error: { code: string }) => error.code,
-        ),
-      )
-      .toBe('no-volunteers')
+    const code = async () => {
+      try {
+        await network.generate(model, 'Hello', { maxTokens: 1 })
+        return 'answered'
+      } catch (thrown) {
+        return asError(thrown).code
+      }
+    }
+    await expect.poll(code).toBe('no-volunteers')
   } finally {
     await page.getByTestId('resume').click()
     await network.close()

@@ -1,11 +1,14 @@
 /** The page that the bench opens, once for each engine: `yardstick('ours')` makes one, which the bench then tells what to do. */
 import * as Comlink from 'comlink'
+import type { Carving, CarvingTimes } from './carving.worker.ts'
 import type { Yardstick } from './yardstick.ts'
 
 export type YardstickName = 'ours' | 'transformers' | 'wllama'
 
 declare global {
   var yardstick: (name: YardstickName) => Promise<Comlink.Remote<Yardstick> | Yardstick>
+  /** In a worker that has never run anything. */
+  var carve: (base: string) => Promise<CarvingTimes>
   var engine: Comlink.Remote<Yardstick> | Yardstick | undefined
 }
 
@@ -16,4 +19,13 @@ globalThis.yardstick = async (name) => {
       ? new Worker(new URL('./ours.worker.ts', import.meta.url), { type: 'module' })
       : new Worker(new URL('./transformers.worker.ts', import.meta.url), { type: 'module' })
   return Comlink.wrap<Yardstick>(worker)
+}
+
+globalThis.carve = async (base) => {
+  const worker = new Worker(new URL('./carving.worker.ts', import.meta.url), { type: 'module' })
+  try {
+    return await Comlink.wrap<Carving>(worker).times(base)
+  } finally {
+    worker.terminate()
+  }
 }

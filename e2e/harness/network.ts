@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openLibrary, type LibraryModel } from '../../models/library.ts'
-import type { BrowserOptions } from './browser-process.ts'
 import { ProcessGroup } from './process-group.ts'
 import { serverData } from './server-data.ts'
 import { startServerProcess, type ServerProcess } from './server-process.ts'
-import { joinAsVolunteer, type VolunteerTab } from './volunteer-tab.ts'
+import { joinAsVolunteer, type JoinOptions, type VolunteerTab } from './volunteer-tab.ts'
 
 export interface NetworkPlan {
   readonly model: LibraryModel
@@ -17,7 +16,7 @@ export interface NetworkPlan {
   /** Stages that it is cut into; as many as there are volunteers when absent. */
   readonly stages?: number
   /** In the order in which they join, so that the first one gets the first stage. */
-  readonly volunteers: readonly ('tab' | 'gpu tab' | 'node' | BrowserOptions)[]
+  readonly volunteers: readonly ('tab' | 'gpu tab' | 'node' | JoinOptions)[]
 }
 
 export interface TestNetwork {

@@ -4,6 +4,8 @@ import { startBrowser, type BrowserOptions, type BrowserProcess } from './browse
 
 export interface VolunteerTab {
   readonly browser: BrowserProcess
+  /** When its page was asked for, by performance.now(). */
+  readonly openedAt: number
   /** What its page shows. */
   state(): Promise<GiveState>
   /** Until it serves. Rejects with the page's own reason when it fails, or after `timeoutMs`. */
@@ -21,21 +23,36 @@ export interface GiveState {
   readonly weights: string | undefined
 }
 
+export interface JoinOptions extends BrowserOptions {
+  /** False: the page gets no shared memory, and so computes on one thread. */
+  readonly isolated?: boolean
+}
+
 /** A page that has not loaded by then won't. */
 const pageMs = 60_000
 
 /** Opens the page and clicks; resolves once the click has been taken. */
-export async function joinAsVolunteer(server: string, options: BrowserOptions = {}): Promise<VolunteerTab> {
+export async function joinAsVolunteer(server: string, options: JoinOptions = {}): Promise<VolunteerTab> {
   const browser = await startBrowser(options)
   try {
+    if (options.isolated === false) await withoutIsolation(browser.page)
+    const openedAt = performance.now()
     await browser.page.goto(`${server}/give`, { timeout: pageMs })
     await browser.page.getByTestId('start').click({ timeout: pageMs })
     await browser.page.getByTestId('phase').waitFor({ timeout: pageMs })
+    return { browser, openedAt, state: () => giveState(browser.page), serving: (timeoutMs, signal) => serving(browser, timeoutMs, signal) }
   } catch (error) {
     await browser.close()
     throw error
   }
-  return { browser, state: () => giveState(browser.page), serving: (timeoutMs, signal) => serving(browser, timeoutMs, signal) }
+}
+
+async function withoutIsolation(page: Page): Promise<void> {
+  await page.route('**/give', async (route) => {
+    const response = await route.fetch()
+    const { 'cross-origin-opener-policy': _, 'cross-origin-embedder-policy': __, ...headers } = response.headers()
+    await route.fulfill({ response, headers })
+  })
 }
 
 async function serving({ page, group }: BrowserProcess, timeoutMs: number, signal?: AbortSignal): Promise<GiveState> {

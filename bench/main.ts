@@ -1,0 +1,93 @@
+/**
+ * `npm run bench`: measures what the README and docs/benchmarks.md say, and writes the latter. Takes half an hour on two cores.
+ */
+import { writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { installPackages, packagesAreThere } from '../scripts/setup/packages.mjs'
+import { runQuietly, stage } from '../scripts/setup/steps.mjs'
+import { machineText } from './machine.ts'
+import { makeMaterial } from './material.ts'
+import { carving } from './parts/carving.ts'
+import { engineAlone } from './parts/engine-alone.ts'
+import { manyAnswers } from './parts/many-answers.ts'
+import { pipeline } from './parts/pipeline.ts'
+import { visits } from './parts/visits.ts'
+import { wire } from './parts/wire.ts'
+import { partText, type Part } from './report.ts'
+import { benchSite } from './site.ts'
+
+const help = `Usage: npm run bench -- [options]
+
+  --rounds N      runs of each kind, 5 or more (5)
+  --only PARTS    some of: engine, engine2, network, several, wire, visits, graph (with commas); docs/benchmarks.md stays as it is
+  --data DIR      models and what is made of them (.manyhands)
+`
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string' },
+    data: { type: 'string', default: `${root}.manyhands` },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+if (values.help) {
+  process.stdout.write(help)
+  process.exit(0)
+}
+
+const say = (line: string) => void process.stderr.write(`  ${line}\n`)
+const own = fileURLToPath(new URL('.', import.meta.url))
+if (!(await packagesAreThere(own))) await stage('Yardsticks', () => installPackages(own))
+await stage('Bench page', async () => {
+  await runQuietly(process.execPath, [
+    `${root}node_modules/vite/bin/vite.js`,
+    'build',
+    '--config',
+    'bench/vite.config.ts',
+    '--logLevel',
+    'warn',
+  ])
+})
+const material = await makeMaterial(values.data, 'smollm2-135m-instruct', [64, 256], say)
+const site = await benchSite(material.folders)
+const rounds = Number(values.rounds)
+const { model } = material
+
+const parts: Readonly<Record<string, () => Promise<Part>>> = {
+  network: () => pipeline(site.url, model, values.data, rounds, say),
+  several: () => manyAnswers(model, values.data, rounds, say),
+  engine: () => engineAlone(site.url, rounds, 1, say),
+  engine2: () => engineAlone(site.url, rounds, 2, say),
+  wire: () => wire(model, values.data),
+  visits: () => visits(model, values.data, rounds, say),
+  graph: () => carving(site.url, rounds),
+}
+const names = values.only?.split(',') ?? Object.keys(parts)
+
+const texts: string[] = []
+let broken = 0
+for (const name of names) {
+  const part = parts[name]
+  if (!part) throw new Error(`There is no part '${name}'.\n\n${help}`)
+  say(`${name} …`)
+  const found = await part()
+  broken += found.promises.filter((promised) => !promised.holds).length
+  texts.push(partText(found))
+  process.stdout.write(`${texts.at(-1)}\n\n`)
+}
+await site.close()
+
+if (values.only === undefined) {
+  const head = `# Benchmarks
+
+Written by \`npm run bench\`. What is compared ran turn by turn; figures are medians of ${rounds} runs, ratios the median of the rounds' own.
+
+${await machineText()}
+`
+  await writeFile(`${root}docs/benchmarks.md`, `${head}\n${texts.join('\n\n')}\n`)
+}
+process.stdout.write(`${broken === 0 ? 'Every promise holds.' : `${broken} of the promises do not hold.`}\n`)
+process.exit(0)
