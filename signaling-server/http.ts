@@ -1,0 +1,153 @@
+/**
+ * Everything the server answers over plain HTTP: first contact, models, blobs, the engine's files, receipts, health and the
+ * site. Sockets are upgraded elsewhere. Reading is all there is: nothing here changes any state.
+ */
+import { Hono, type Context } from 'hono'
+import { ManyhandsError, type ErrorCode } from '../protocol/errors.ts'
+import { isHash, isRevision, isSessionId, type Hash, type Revision, type SessionId } from '../protocol/ids.ts'
+import type { Receipt } from '../protocol/receipt.ts'
+import type { ModelInfo, WellKnown } from '../protocol/server-messages.ts'
+import { fileResponse } from './file-body.ts'
+import { preflightHeaders, routeHeaders, type RouteClass } from './route-classes.ts'
+import { StaticFiles } from './static-files.ts'
+
+type Awaitable<T> = T | Promise<T>
+
+export interface HttpDeps {
+  /** The built site's directory; without an index page in it, only the site is missing. */
+  readonly site: string
+  /** onnxruntime-web's `dist`, and its version, which is part of the files' addresses. */
+  readonly ort: { readonly dir: string; readonly version: string }
+  blob(hash: Hash): Awaitable<{ readonly path: string; readonly bytes: number } | undefined>
+  /** Canonical JSON text. */
+  manifest(revision: Revision): Awaitable<string | undefined>
+  models(): Awaitable<readonly ModelInfo[]>
+  receipt(session: SessionId): Promise<Receipt | undefined>
+  wellKnown(): WellKnown
+  /** Whether new clients should be sent here. */
+  ready(): boolean
+  /** Prometheus text. */
+  metrics(): string
+  /** Sees every answer, for counting. */
+  answered?(route: RouteClass, status: number): void
+  /** A bug of ours: the client is told `internal`, and this is for the log. */
+  failed(thrown: unknown): void
+}
+
+/** Longest address that any route has is some 100 characters; the site's own router may use more. */
+const maxUrlChars = 2048
+const engineFile = /^(ort\.(wasm|jspi|webgpu)\.bundle\.min\.mjs|ort-wasm-simd-threaded(\.jspi|\.asyncify)?\.(mjs|wasm))$/
+
+const statusOf: Partial<Record<ErrorCode, 400 | 404 | 429 | 503>> = {
+  'bad-input': 400,
+  'not-found': 404,
+  'unknown-model': 404,
+  'rate-limited': 429,
+  busy: 503,
+  unavailable: 503,
+}
+
+export function createApp(deps: HttpDeps): Hono {
+  const app = new Hono()
+  const engine = new StaticFiles({ dir: deps.ort.dir, headers: routeHeaders.engine })
+  const site = new StaticFiles({ dir: deps.site, headers: routeHeaders.app, fallback: 'index.html' })
+
+  app.use('*', async (c, next) => {
+    const route = classOf(c.req.path)
+    const { method, url } = c.req
+    if (url.length > maxUrlChars)
+      c.res = failure(route, new ManyhandsError('bad-input', `An address has at most ${maxUrlChars} characters.`), 414)
+    else if (method === 'OPTIONS')
+      c.res = new Response(null, { status: 204, headers: route === 'app' ? { allow: allowed } : preflightHeaders })
+    else if (method !== 'GET' && method !== 'HEAD') {
+      c.res = failure(route, new ManyhandsError('unsupported', `${method} is not answered here; only ${allowed} are.`), 405, {
+        allow: allowed,
+      })
+    } else await next()
+    deps.answered?.(route, c.res.status)
+  })
+
+  app.get('/.well-known/manyhands.json', () => json(deps.wellKnown()))
+  app.get('/v1/models', async () => json({ models: await deps.models() }))
+  app.get('/v1/receipts/:session', async (c) => {
+    const session = c.req.param('session')
+    if (!isSessionId(session)) throw new ManyhandsError('bad-input', 'A session id is 32 hexadecimal digits.')
+    const receipt = await deps.receipt(session)
+    if (!receipt) throw new ManyhandsError('not-found', 'There is no receipt for this session. It is made when the answer has ended.')
+    return json(receipt)
+  })
+
+  app.get('/manifests/:revision', async (c) => {
+    const revision = c.req.param('revision')
+    if (!isRevision(revision)) throw new ManyhandsError('bad-input', 'A revision is 64 hexadecimal digits.')
+    const text = await deps.manifest(revision)
+    if (text === undefined) throw new ManyhandsError('unknown-model', 'This server has no model of that revision.')
+    return new Response(text, {
+      headers: { ...routeHeaders.blob, 'content-type': 'application/json; charset=utf-8', etag: `"${revision}"` },
+    })
+  })
+  app.get('/blobs/:hash', async (c) => {
+    const hash = c.req.param('hash')
+    if (!isHash(hash)) throw new ManyhandsError('bad-input', 'A blob is named by 64 hexadecimal digits.')
+    const blob = await deps.blob(hash)
+    if (!blob) throw new ManyhandsError('not-found', 'This server has no blob of that hash.')
+    return fileResponse(c.req.raw, {
+      ...blob,
+      etag: `"${hash}"`,
+      headers: { ...routeHeaders.blob, 'content-type': 'application/octet-stream' },
+    })
+  })
+  app.get('/ort/:version/:file', async (c) => {
+    const { version, file } = c.req.param()
+    const response = version === deps.ort.version && engineFile.test(file) ? await engine.respond(c.req.raw, `/${file}`) : undefined
+    if (!response) throw new ManyhandsError('not-found', `This server has no such file of the engine; its version is ${deps.ort.version}.`)
+    return response
+  })
+
+  app.get('/healthz', () => text('ok\n'))
+  app.get('/readyz', () => {
+    if (!deps.ready()) throw new ManyhandsError('unavailable', 'The server is starting or going away. Try again in a few seconds.')
+    return text('ready\n')
+  })
+  app.get('/metrics', () => text(deps.metrics(), 'text/plain; version=0.0.4; charset=utf-8'))
+
+  app.get('*', async (c) => {
+    const route = classOf(c.req.path)
+    // The raw path: Hono's is partly decoded already.
+    const page = route === 'app' ? await site.respond(c.req.raw, new URL(c.req.url).pathname) : undefined
+    if (!page) throw new ManyhandsError('not-found', 'There is nothing at this address.')
+    return page
+  })
+
+  app.onError((thrown, c) => answerError(thrown, c, deps))
+  return app
+}
+
+const allowed = 'GET, HEAD, OPTIONS'
+
+function classOf(path: string): RouteClass {
+  if (path.startsWith('/blobs/') || path.startsWith('/manifests/')) return 'blob'
+  if (path.startsWith('/ort/')) return 'engine'
+  return /^\/(v1|\.well-known)\/|^\/(healthz|readyz|metrics)$/.test(path) ? 'api' : 'app'
+}
+
+function answerError(thrown: Error, c: Context, deps: HttpDeps): Response {
+  const route = classOf(c.req.path)
+  if (thrown instanceof ManyhandsError) return failure(route, thrown, statusOf[thrown.code] ?? 500)
+  deps.failed(thrown)
+  return failure(route, new ManyhandsError('internal', 'The server failed to answer. It has been logged.'), 500)
+}
+
+/** `{error: WireError}` under the route's own headers, never cached. */
+function failure(route: RouteClass, error: ManyhandsError, status: number, extra: Record<string, string> = {}): Response {
+  const retry: Record<string, string> =
+    error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) }
+  return Response.json(
+    { error: error.toWire() },
+    { status, headers: { ...routeHeaders[route], 'cache-control': 'no-store', ...retry, ...extra } },
+  )
+}
+
+const json = (value: unknown) => Response.json(value, { headers: routeHeaders.api })
+const text = (body: string, type = 'text/plain; charset=utf-8') =>
+  new Response(body, { headers: { ...routeHeaders.api, 'content-type': type } })
