@@ -9,6 +9,7 @@ export default defineConfig({
   forbidOnly: true,
   // A bound for what hangs; each wait inside has its own.
   timeout: 240_000,
+  reporter: 'list',
   outputDir: 'test-results',
   use: { trace: 'off', screenshot: 'off', video: 'off' },
 })

@@ -16,6 +16,8 @@ export default defineConfig({
     outDir: fileURLToPath(new URL('dist/web', import.meta.url)),
     emptyOutDir: true,
     target: ['chrome120', 'firefox128', 'safari17'],
+    // The page's content security policy takes no data: URLs.
+    assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },

@@ -39,6 +39,7 @@ const flags = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  '--disable-quic',
   '--disable-breakpad',
   '--disable-search-engine-choice-screen',
   '--password-store=basic',
