@@ -22,7 +22,7 @@ async function demo(options: DemoOptions, stop: AbortController): Promise<number
   const cleanup: (() => Promise<unknown>)[] = []
   try {
     const model = await demoModel(options.model, options.data, steps, signal)
-    const { server } = await startSwarm(options, cleanup, steps, signal)
+    const { server } = await startSwarm(model, options, cleanup, steps, signal)
     const answer = await ask(server.url, model, options, steps, signal)
     steps.line(reportTable(answer))
     if (options.json) process.stdout.write(`${reportJson(model.manifest.name, answer)}\n`)
@@ -41,8 +41,13 @@ async function demo(options: DemoOptions, stop: AbortController): Promise<number
   } finally {
     // Whatever is still starting stops too.
     stop.abort()
-    await Promise.allSettled(cleanup.map((end) => end()))
+    await allEnded(cleanup)
   }
+}
+
+/** In reverse: browsers before the server that they would otherwise look for. */
+async function allEnded(cleanup: readonly (() => Promise<unknown>)[]): Promise<void> {
+  for (const end of cleanup.toReversed()) await end().catch(() => undefined)
 }
 
 async function main(args: readonly string[]): Promise<number> {

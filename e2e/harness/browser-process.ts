@@ -3,7 +3,7 @@
  * frozen like a stranger's machine.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright'
 import { findBrowser } from '../../scripts/setup/browser.mjs'
@@ -75,6 +75,8 @@ export async function startBrowser(options: BrowserOptions = {}): Promise<Browse
     browser = await chromium.connectOverCDP(url, { timeout: startMs })
     const context = browser.contexts()[0]
     if (!context) throw new Error('Chromium started without a window.')
+    // Without a default route Chromium names its addresses only to pages that may use camera and microphone.
+    if (onLoopbackAlone()) await context.grantPermissions(['camera', 'microphone'])
     const problems: string[] = []
     context.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
     context.on('weberror', (error) => problems.push(String(error.error())))
@@ -86,3 +88,8 @@ export async function startBrowser(options: BrowserOptions = {}): Promise<Browse
     throw error
   }
 }
+
+const onLoopbackAlone = () =>
+  Object.values(networkInterfaces())
+    .flat()
+    .every((address) => address?.internal ?? true)

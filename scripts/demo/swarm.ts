@@ -1,7 +1,9 @@
 /** The server and its volunteers: every one a process of its own, each browser with its own profile. */
 import { createServer } from 'node:net'
+import { serverData } from '../../e2e/harness/server-data.ts'
 import { startServerProcess, type ServerProcess } from '../../e2e/harness/server-process.ts'
 import { joinAsVolunteer, type VolunteerTab } from '../../e2e/harness/volunteer-tab.ts'
+import type { LibraryModel } from '../../models/library.ts'
 import type { Steps } from './steps.ts'
 
 export interface Swarm {
@@ -16,6 +18,7 @@ const servingMs = 300_000
 
 /** What was started is put into `cleanup` at once, so that a failure half way leaves nothing running. */
 export async function startSwarm(
+  model: LibraryModel,
   options: { readonly data: string; readonly port: number | undefined; readonly stages: number },
   cleanup: (() => Promise<unknown>)[],
   steps: Steps,
@@ -23,7 +26,10 @@ export async function startSwarm(
 ): Promise<Swarm> {
   const server = await steps.step('Server', async () => {
     const port = options.port ?? ((await isFree(usualPort)) ? usualPort : 0)
-    const started = await startServerProcess({ data: options.data, port, stages: options.stages, signal })
+    // The demo's own, with this model alone: volunteers have nothing else to serve, and another demo is not disturbed.
+    const data = await serverData(options.data, [model.revision])
+    cleanup.push(() => data.remove())
+    const started = await startServerProcess({ data: data.directory, port, stages: options.stages, signal })
     cleanup.push(() => started.close())
     return [started, started.url] as const
   })
