@@ -32,8 +32,8 @@ export interface AddOptions {
 export interface Library {
   readonly directory: string
   readonly blobs: BlobFolder
-  /** Every model, by name. @throws ManyhandsError bad-model naming a damaged file */
-  models(): Promise<LibraryModel[]>
+  /** Every model, by name. A damaged one is told to `damaged` and left out. @throws ManyhandsError bad-model naming a damaged file, where there is nobody to tell */
+  models(damaged?: (error: ManyhandsError) => void): Promise<LibraryModel[]>
   /** @throws ManyhandsError unknown-model */
   manifest(revision: Revision): Promise<Manifest>
   /** A model by its name, its revision, or the first 8 or more digits of that. @throws ManyhandsError unknown-model */
@@ -82,10 +82,18 @@ class FolderLibrary implements Library {
     return join(this.manifests, `${revision}.json`)
   }
 
-  async models(): Promise<LibraryModel[]> {
+  async models(damaged?: (error: ManyhandsError) => void): Promise<LibraryModel[]> {
     const names = await readdir(this.manifests).catch(() => [])
     const revisions = names.map((name) => name.replace(/\.json$/, '')).filter(isRevision)
-    const models = await Promise.all(revisions.map((revision) => this.load(revision)))
+    const models: LibraryModel[] = []
+    for (const revision of revisions) {
+      try {
+        models.push(await this.load(revision))
+      } catch (thrown) {
+        if (!damaged || !(thrown instanceof ManyhandsError)) throw thrown
+        damaged(thrown)
+      }
+    }
     return models.sort((a, b) => (a.manifest.name + a.revision < b.manifest.name + b.revision ? -1 : 1))
   }
 

@@ -7,8 +7,9 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { PeerId } from '../protocol/ids.ts'
 import { maxSignalBytes } from '../protocol/limits.ts'
-import { Broker, brokerClose, brokerLimits, type BrokerLimits } from './broker.ts'
+import { Broker, brokerLimits, type BrokerLimits } from './broker.ts'
 import { brokerTokenMs } from './broker-token.ts'
+import { closeCodes } from './socket-close.ts'
 
 const cleanUp: (() => void)[] = []
 afterEach(() => cleanUp.splice(0).forEach((undo) => undo()))
@@ -90,7 +91,7 @@ describe('the door', () => {
     await join(served, ada, { token })
     served.clock.ms += 1
     const late = await dial(served, ada, { token }).ended
-    expect(late).toMatchObject({ code: brokerClose.unauthorized, reason: expect.stringContaining('expired') })
+    expect(late).toMatchObject({ code: closeCodes.unauthorized, reason: expect.stringContaining('expired') })
   })
 
   it('[CS6] stays shut for another’s id, and the owner does not notice', async () => {
@@ -98,7 +99,7 @@ describe('the door', () => {
     const owner = await join(served, ada)
     for (const token of [served.broker.tokenFor(bob), 'zzz', '', `${served.broker.tokenFor(ada)}x`]) {
       const { code, told } = await dial(served, ada, { token }).ended
-      expect(code).toBe(brokerClose.unauthorized)
+      expect(code).toBe(closeCodes.unauthorized)
       expect(told).toEqual([{ type: 'ERROR', payload: { msg: expect.stringContaining('token') } }])
     }
     const other = await join(served, bob)
@@ -110,12 +111,12 @@ describe('the door', () => {
   it('says so when the key or the id is none', async () => {
     const served = await serve()
     expect(await dial(served, ada, { key: 'peerjs' }).ended).toMatchObject({
-      code: brokerClose.unauthorized,
+      code: closeCodes.unauthorized,
       told: [{ type: 'INVALID-KEY' }],
     })
-    expect(await dial(served, 'me' as PeerId).ended).toMatchObject({ code: brokerClose.unauthorized })
+    expect(await dial(served, 'me' as PeerId).ended).toMatchObject({ code: closeCodes.unauthorized })
     expect(await new Raw(`${served.url}?key=manyhands&id=${ada}&token=${'x'.repeat(2000)}`).ended).toMatchObject({
-      code: brokerClose.unauthorized,
+      code: closeCodes.unauthorized,
     })
   })
 
@@ -123,7 +124,7 @@ describe('the door', () => {
     const served = await serve()
     const old = await join(served, ada)
     const fresh = await join(served, ada)
-    expect(await old.ended).toMatchObject({ code: brokerClose.replaced })
+    expect(await old.ended).toMatchObject({ code: closeCodes.replaced })
     const other = await join(served, bob)
     other.say({ type: 'OFFER', dst: ada, payload: { n: 1 } })
     expect(await fresh.next()).toMatchObject({ payload: { n: 1 } })
@@ -134,12 +135,12 @@ describe('the door', () => {
     const served = await serve({ maxSockets: 3, maxSocketsPerPrefix: 1 })
     const first = await join(served, ada, { ip: '203.0.113.1' })
     expect(await dial(served, bob, { ip: '203.0.113.2' }).ended).toMatchObject({
-      code: brokerClose.tooMuch,
+      code: closeCodes.tooMuch,
       reason: expect.stringContaining('network'),
     })
     await join(served, bob, { ip: '198.51.100.1' })
     await join(served, cyd)
-    expect(await dial(served, dan).ended).toMatchObject({ code: brokerClose.full })
+    expect(await dial(served, dan).ended).toMatchObject({ code: closeCodes.full })
     first.socket.close()
     await first.ended
     await join(served, dan, { ip: '203.0.113.2' })
@@ -187,7 +188,7 @@ describe('relaying', () => {
     const [a, b, c] = [await join(served, ada), await join(served, bob), await join(served, cyd)]
     a.socket.send(message)
     const { code, reason: given, told } = await a.ended
-    expect(code).toBe(brokerClose.badMessage)
+    expect(code).toBe(closeCodes.badMessage)
     expect(given).toContain(reason)
     expect(told).toEqual([{ type: 'ERROR', payload: { msg: expect.stringContaining(reason) } }])
     c.say({ type: 'OFFER', dst: bob, payload: {} })
@@ -207,9 +208,9 @@ describe('abuse', () => {
       expect(await a.next()).toMatchObject({ src: bob, payload: { i } })
     }
     const { code, told } = await c.ended
-    expect(code).toBe(brokerClose.tooMuch)
+    expect(code).toBe(closeCodes.tooMuch)
     expect(told).toEqual([{ type: 'ERROR', payload: { msg: expect.stringMatching(/too much.* in \d+ s/) } }])
-    expect(await dial(served, cyd).ended).toMatchObject({ code: brokerClose.tooMuch })
+    expect(await dial(served, cyd).ended).toMatchObject({ code: closeCodes.tooMuch })
     served.clock.ms += 10_000
     await join(served, cyd)
   })
@@ -220,7 +221,7 @@ describe('abuse', () => {
     await join(served, bob, { ip: '203.0.113.2' })
     const last = await join(served, cyd, { ip: '::ffff:203.0.113.3' })
     for (let i = 0; i < 6; i++) last.say({ type: 'HEARTBEAT' })
-    expect(await last.ended).toMatchObject({ code: brokerClose.tooMuch, reason: expect.stringContaining('network') })
+    expect(await last.ended).toMatchObject({ code: closeCodes.tooMuch, reason: expect.stringContaining('network') })
     await join(served, dan, { ip: '203.0.114.1' })
   })
 
@@ -254,7 +255,7 @@ describe('abuse', () => {
     const a = await join(served, ada)
     served.broker.close()
     expect(await a.ended).toMatchObject({ code: 1012 })
-    expect(await dial(served, bob).ended).toMatchObject({ code: brokerClose.full })
+    expect(await dial(served, bob).ended).toMatchObject({ code: closeCodes.full })
   })
 })
 

@@ -10,6 +10,7 @@ import { parseSignal } from './broker-messages.ts'
 import { checkToken, issueToken } from './broker-token.ts'
 import { networkPrefix } from './network-prefix.ts'
 import { RateLimiter, type RateLimit } from './rate-limit.ts'
+import { closeCodes, closeSocket } from './socket-close.ts'
 
 export interface BrokerLimits {
   /** Messages of one peer; a large one counts for several (see `messageCost`), a connection for `connectCost`. */
@@ -56,14 +57,6 @@ export interface BrokerStats {
   readonly cutOff: number
 }
 
-/** WebSocket close codes (4000-4999 are the application's); their last three digits are HTTP's. */
-export const brokerClose = { badMessage: 4400, unauthorized: 4401, notAlive: 4408, replaced: 4409, tooMuch: 4429, full: 4503 } as const
-/** 1012, service restart: clients come back after a pause. */
-const restartCode = 1012
-/** A close frame's reason holds 123 bytes. */
-const maxReasonChars = 120
-/** A socket that does not close by itself within this is dropped. */
-const closeGraceMs = 2_000
 const missedPings = 2
 /** Signing on costs an HMAC and a handshake. */
 const connectCost = 10
@@ -126,7 +119,7 @@ export class Broker {
     const old = this.#clients.get(client.id)
     if (old) {
       this.#forget(old)
-      end(old.socket, brokerClose.replaced, 'This key has signed on again, from another connection.')
+      end(old.socket, closeCodes.replaced, 'This key has signed on again, from another connection.')
     }
     this.#clients.set(client.id, client)
     if (prefix !== undefined) this.#socketsByPrefix.set(prefix, (this.#socketsByPrefix.get(prefix) ?? 0) + 1)
@@ -144,15 +137,14 @@ export class Broker {
     this.#closed = true
     clearInterval(this.#pings)
     for (const client of this.#clients.values()) {
-      client.socket.close(restartCode, 'The server is restarting.')
-      dropLater(client.socket)
+      closeSocket(client.socket, closeCodes.restart, 'The server is restarting.')
     }
     this.#clients.clear()
     this.#socketsByPrefix.clear()
   }
 
   #admit(url: string, prefix: string | undefined): Admission {
-    const { full, tooMuch, unauthorized } = brokerClose
+    const { full, tooMuch, unauthorized } = closeCodes
     if (this.#closed || this.#clients.size >= this.#limits.maxSockets)
       return { code: full, refused: 'The broker is full. Try again in a minute.' }
     if (prefix !== undefined) {
@@ -180,18 +172,18 @@ export class Broker {
     const bytes = data as Buffer
     const cost = messageCost(bytes.length)
     const byPeer = this.#perPeer.take(client.id, cost, this.#now())
-    if (!byPeer.ok) return this.#cutOff(client, brokerClose.tooMuch, slowDown('This peer', byPeer.retryAfterMs))
+    if (!byPeer.ok) return this.#cutOff(client, closeCodes.tooMuch, slowDown('This peer', byPeer.retryAfterMs))
     const byPrefix = client.prefix === undefined ? byPeer : this.#perPrefix.take(client.prefix, cost, this.#now())
-    if (!byPrefix.ok) return this.#cutOff(client, brokerClose.tooMuch, slowDown('Your network', byPrefix.retryAfterMs))
-    if (isBinary) return this.#cutOff(client, brokerClose.badMessage, 'Signalling is JSON text, not binary.')
+    if (!byPrefix.ok) return this.#cutOff(client, closeCodes.tooMuch, slowDown('Your network', byPrefix.retryAfterMs))
+    if (isBinary) return this.#cutOff(client, closeCodes.badMessage, 'Signalling is JSON text, not binary.')
     if (bytes.length > maxSignalBytes) {
-      return this.#cutOff(client, brokerClose.badMessage, `A message of ${bytes.length} bytes is over the limit of ${maxSignalBytes}.`)
+      return this.#cutOff(client, closeCodes.badMessage, `A message of ${bytes.length} bytes is over the limit of ${maxSignalBytes}.`)
     }
     try {
       const signal = parseSignal(bytes.toString('utf8'))
       if (signal.type !== 'HEARTBEAT') this.#relay(client.id, signal)
     } catch (thrown) {
-      this.#cutOff(client, brokerClose.badMessage, asError(thrown).message)
+      this.#cutOff(client, closeCodes.badMessage, asError(thrown).message)
     }
   }
 
@@ -209,7 +201,7 @@ export class Broker {
 
   #send(client: Client, text: string): void {
     if (client.socket.bufferedAmount > this.#limits.maxQueuedBytes) {
-      return this.#cutOff(client, brokerClose.notAlive, 'You are not reading what is sent to you.')
+      return this.#cutOff(client, closeCodes.notAlive, 'You are not reading what is sent to you.')
     }
     client.socket.send(text)
   }
@@ -251,13 +243,5 @@ function end(socket: WebSocket, code: number, reason: string, wrongKey = false):
   const sentence = reason.slice(0, maxErrorChars)
   if (wrongKey) socket.send('{"type":"INVALID-KEY"}')
   else socket.send(JSON.stringify({ type: 'ERROR', payload: { msg: sentence } }))
-  // Messages may quote the offender's text: printable ASCII keeps the reason within its bytes.
-  socket.close(code, sentence.replace(/[^ -~]/g, '?').slice(0, maxReasonChars))
-  dropLater(socket)
-}
-
-function dropLater(socket: WebSocket): void {
-  const timer = setTimeout(() => socket.terminate(), closeGraceMs)
-  timer.unref()
-  socket.once('close', () => clearTimeout(timer))
+  closeSocket(socket, code, sentence)
 }

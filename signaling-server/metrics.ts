@@ -43,6 +43,11 @@ export class Metrics {
     this.#register(name, { type: 'gauge', help, series: () => [['', read()]] })
   }
 
+  /** A counter that someone else keeps; it never falls. */
+  total(name: string, help: string, read: () => number): void {
+    this.#register(name, { type: 'counter', help, series: () => [['', read()]] })
+  }
+
   text(): string {
     let out = ''
     for (const [name, { type, help, series }] of this.#families) {
