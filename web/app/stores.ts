@@ -1,0 +1,31 @@
+/**
+ * The page's stores, made once and handed down by context.
+ */
+import { createContext } from 'svelte'
+import { DonationStore } from './donation-store.svelte.ts'
+import { NetworkStore } from './network-store.svelte.ts'
+import { ChatStore } from './playground/chat-store.svelte.ts'
+import { ReadingStore } from './playground/reading-store.svelte.ts'
+import { Router } from './router.svelte.ts'
+import type { Sdk } from './sdk.ts'
+
+export interface Stores {
+  readonly router: Router
+  readonly donation: DonationStore
+  readonly network: NetworkStore
+  readonly chat: ChatStore
+  readonly reading: ReadingStore
+}
+
+export function createStores(sdk: Sdk): Stores {
+  const network = new NetworkStore(sdk)
+  return {
+    router: new Router(),
+    donation: new DonationStore(sdk),
+    network,
+    chat: new ChatStore(network),
+    reading: new ReadingStore(network),
+  }
+}
+
+export const [stores, provideStores] = createContext<Stores>()
