@@ -8,7 +8,6 @@ import type { TensorValue } from '../protocol/tensors.ts'
 import { Carver } from './carve.ts'
 import { openSession } from './golden-engine.ts'
 import { goldenFeeds, goldenSizes } from './golden-feeds.ts'
-import { learnShapes } from './golden-shapes.ts'
 import { cutSource } from './import-blocks.ts'
 import { onnxModel } from './import-onnx.ts'
 import { lower } from './lower.ts'
@@ -26,7 +25,7 @@ describe('PP-OCR v4 in three stages', () => {
     const source = await onnxModel(await readFile(join(assets, file)))
     const input = source.inputs[0]
     const given = Object.fromEntries(dims.map((size, axis) => [String(input?.shape[axis]), size]))
-    const cut = cutSource(source, await learnShapes(source, given))
+    const cut = await cutSource(source, given)
     expect(cut.layout.cuts.length).toBeGreaterThanOrEqual(least)
 
     const ranges = splitStages(cut.blocks, 3)

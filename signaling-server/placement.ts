@@ -1,73 +1,141 @@
 /**
- * Which blocks a volunteer is given: the least covered stage of the model most in need that fits its memory. Pure.
+ * Which blocks a volunteer is given: what the model most in need lacks and this volunteer can hold. And which replica moves
+ * when a part of a model has lost its last holder. Pure.
  */
-import type { BlockRange } from '../protocol/manifest.ts'
 import type { Revision } from '../protocol/ids.ts'
-import { bytesNeeded, demandNow, holders, rangeKey, type Model, type StageCount, type Volunteer } from './swarm.ts'
+import type { BlockRange } from '../protocol/manifest.ts'
+import { missingSegments } from './chain.ts'
+import { bytesNeeded, demandNow, holds, isCounted, rangeKey, type Model, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
 
-export type Placement = { readonly revision: Revision; readonly blocks: BlockRange } | { readonly idle: string }
+export interface Placement {
+  readonly revision: Revision
+  readonly blocks: BlockRange
+}
+
+/** A page that is reloaded is back within this; nobody takes its place meanwhile. */
+export const returnMs = 5_000
+/** Volunteers of a swarm that are looked at for being spared; each look costs a walk over the swarm. */
+const mostLooks = 64
+/** Milliseconds a row that a replica is counted whole at; quicker ones for more, up to `mostReplicas`. */
+const usualMsPerRow = 20
+/** However quick, a volunteer may leave: it is not counted for more than so many. */
+const mostReplicas = 4
+/** What a model lacks that others have begun to hold comes before everything: without it their part is idle. */
+const begunFactor = 1e6
+/** A model that nobody holds, against one more replica of a model with as much demand. */
+const newFactor = 4
+/** One more replica of a part is worth little while another part has no holder. */
+const incompleteFactor = 0.01
 
 /**
- * @param stages with 'auto' a volunteer takes as many neighbouring stages that nobody holds as fit it, so that one alone can
+ * @param stages with 'auto' a volunteer takes as many neighbouring segments that nobody holds as fit it, so that one alone can
  *   serve a whole model; with a number exactly one
+ * @returns why there is nothing, as a sentence for people, where nothing fits
  */
-export function place(volunteer: Volunteer, others: readonly Volunteer[], models: readonly Model[], stages: StageCount, now: number): Placement {
-  const wanted = models.filter((m) => volunteer.models.length === 0 || volunteer.models.includes(m.revision))
-  if (wanted.length === 0) return { idle: models.length === 0 ? 'This server has no models yet.' : 'This server has none of the models that you chose.' }
-  const needs = wanted
-    .map((model) => ({ model, cover: model.plan.map((range) => coverage(others, model.revision, range)) }))
-    .sort((a, b) => need(b.model, b.cover, now) - need(a.model, a.cover, now))
-  let tooLarge = false
-  for (const { model, cover } of needs) {
-    const order = model.plan.map((_, i) => i).sort((a, b) => (cover[a] as number) - (cover[b] as number) || a - b)
-    for (const i of order) {
-      const range = model.plan[i] as BlockRange
-      if (bytesNeeded(model.manifest, range) > volunteer.memoryBytes) {
-        tooLarge = true
-        continue
-      }
-      const blocks = stages === 'auto' ? widen(volunteer, model, cover, i) : range
-      if (avoided(volunteer, model.revision, blocks, now)) continue
-      return { revision: model.revision, blocks }
+export function place(volunteer: Volunteer, swarms: readonly Swarm[], stages: StageCount, now: number): Placement | { readonly idle: string } {
+  const wanted = swarms.filter(({ model }) => volunteer.models.length === 0 || volunteer.models.includes(model.revision))
+  if (swarms.length === 0) return { idle: 'This server has no models yet.' }
+  if (wanted.length === 0) return { idle: 'This server has none of the models that you chose.' }
+  let best: (Placement & { score: number }) | undefined
+  let retryAt = Infinity
+  for (const swarm of wanted) {
+    const { model } = swarm
+    const cover = coverage(swarm)
+    const missing = new Set(missingSegments(model, [...swarm.members].filter(isCounted)))
+    for (const [i, segment] of model.plan.entries()) {
+      const score = need(model, cover, missing, i, now)
+      if (score <= (best?.score ?? 0)) continue
+      const blocks = stages === 'auto' && missing.has(segment) ? widen(volunteer, model, missing, i) : segment
+      if (bytesNeeded(model.manifest, blocks) > volunteer.memoryBytes) continue
+      const failure = volunteer.failures.get(rangeKey(model.revision, blocks))
+      if (failure && failure.until > now) retryAt = Math.min(retryAt, failure.until)
+      else best = { revision: model.revision, blocks, score }
     }
   }
-  return { idle: tooLarge ? 'No part of a model fits the memory that you allow. Allow more to help.' : 'What could be done here failed a moment ago. It will be tried again.' }
+  if (best) return { revision: best.revision, blocks: best.blocks }
+  if (retryAt === Infinity) return { idle: 'No part of a model fits the memory that you allow. Allow more to help.' }
+  return { idle: `What could be done here failed. Trying again in ${Math.ceil((retryAt - now) / 1000)} s.` }
 }
 
-/** Capacity that a stage's holders add up to: each counts by its speed, an unmeasured one as average. */
-function coverage(volunteers: readonly Volunteer[], revision: Revision, range: BlockRange): number {
-  return holders(volunteers, revision, range, 'any')
-    .filter((v) => !v.paused)
-    .reduce((sum, v) => sum + v.power * (v.holding?.ready ? Math.min(4, 20 / Math.max(1, v.holding.ready.msPerRow)) : 1), 0)
+/**
+ * A model lacks a part and nobody is free: the replica that can be spared and can take its place. Nothing moves unless
+ * enough can be spared to make the model whole, so every move brings a model nearer to serving and none is undone by the next.
+ */
+export function move(swarms: readonly Swarm[], stages: StageCount, now: number): { readonly volunteer: Volunteer; readonly placement: Placement } | undefined {
+  for (const swarm of swarms.toSorted((a, b) => demandNow(b.model, now) - demandNow(a.model, now))) {
+    const { model } = swarm
+    const missing = missingSegments(model, [...swarm.members].filter((v) => isCounted(v) || returning(v, now)))
+    if (missing.length === 0) continue
+    const spare = spareFor(model, missing, swarms, now)
+    if (spare.length < missing.length) continue
+    for (const [i, segment] of model.plan.entries()) {
+      if (!missing.includes(segment)) continue
+      const volunteer = spare.find((v) => fits(v, model, segment, now))
+      if (!volunteer) continue
+      const wide = stages === 'auto' ? widen(volunteer, model, new Set(missing), i) : segment
+      const blocks = fits(volunteer, model, wide, now) ? wide : segment
+      return { volunteer, placement: { revision: model.revision, blocks } }
+    }
+  }
+  return undefined
 }
 
-/** A model with a stage that nobody holds comes first once it has been begun or asked for; then by demand over coverage. */
-function need(model: Model, cover: readonly number[], now: number): number {
+const returning = (v: Volunteer, now: number) => v.holding?.ready !== undefined && !v.paused && v.awaySince !== undefined && now - v.awaySince < returnMs
+
+const fits = (v: Volunteer, model: Model, range: BlockRange, now: number) =>
+  bytesNeeded(model.manifest, range) <= v.memoryBytes && (v.failures.get(rangeKey(model.revision, range))?.until ?? 0) <= now
+
+/** Members without a session, without whom their swarms lack no more than with them, and who can hold some of `missing`. */
+function spareFor(model: Model, missing: readonly BlockRange[], swarms: readonly Swarm[], now: number): Volunteer[] {
+  const spare: Volunteer[] = []
+  for (const { model: theirs, members } of swarms) {
+    let counted = [...members].filter(isCounted)
+    const lacks = missingSegments(theirs, counted).length
+    let looks = mostLooks
+    for (const v of counted) {
+      const may = v.models.length === 0 || v.models.includes(model.revision)
+      if (v.sessions > 0 || !may || !missing.some((range) => fits(v, model, range, now))) continue
+      if (spare.length >= missing.length || looks-- === 0) break
+      const without = counted.filter((other) => other !== v)
+      if (missingSegments(theirs, without).length > lacks) continue
+      spare.push(v)
+      counted = without
+    }
+  }
+  return spare
+}
+
+/** Capacity that the holders of each segment add up to: a volunteer of usual speed counts 1. */
+function coverage({ model, members }: Swarm): number[] {
+  const counted = [...members].filter(isCounted)
+  return model.plan.map((segment) => counted.filter((v) => holds(v, segment)).reduce((sum, v) => sum + replicas(v), 0))
+}
+
+function replicas({ power, holding }: Volunteer): number {
+  const msPerRow = holding?.ready?.msPerRow
+  return power * (msPerRow === undefined ? 1 : Math.min(mostReplicas, usualMsPerRow / Math.max(1, msPerRow)))
+}
+
+/** How much one more holder of segment i is worth. */
+function need(model: Model, cover: readonly number[], missing: ReadonlySet<BlockRange>, i: number, now: number): number {
   const demand = 1 + demandNow(model, now)
-  const least = Math.min(...cover)
-  const begun = cover.some((c) => c > 0)
-  if (least === 0) return begun ? 1e6 * demand : 1e3 * demand
-  return demand / least
+  const worth = demand / Math.max(0.1, cover[i] as number)
+  if (missing.size === 0) return worth
+  if (!missing.has(model.plan[i] as BlockRange)) return incompleteFactor * worth
+  return (missing.size < model.plan.length ? begunFactor : newFactor) * (demand / missing.size)
 }
 
-/** From stage i on, in both directions, over stages that nobody holds, as far as memory goes. */
-function widen(volunteer: Volunteer, model: Model, cover: readonly number[], i: number): BlockRange {
-  const { plan, manifest } = model
+/** From segment i on, in both directions, over missing segments, as far as memory goes. */
+function widen(volunteer: Volunteer, { plan, manifest }: Model, missing: ReadonlySet<BlockRange>, i: number): BlockRange {
   let range = plan[i] as BlockRange
-  if ((cover[i] as number) > 0) return range
-  const grow = (next: number, wider: (other: BlockRange) => BlockRange): boolean => {
-    const other = plan[next]
-    if (!other || (cover[next] as number) > 0) return false
-    const candidate = wider(other)
-    if (bytesNeeded(manifest, candidate) > volunteer.memoryBytes) return false
-    range = candidate
+  const take = (next: BlockRange | undefined): boolean => {
+    if (!next || !missing.has(next)) return false
+    const wider = { first: Math.min(range.first, next.first), end: Math.max(range.end, next.end) }
+    if (bytesNeeded(manifest, wider) > volunteer.memoryBytes) return false
+    range = wider
     return true
   }
-  for (let next = i + 1; grow(next, ({ end }) => ({ first: range.first, end })); next++);
-  for (let next = i - 1; grow(next, ({ first }) => ({ first, end: range.end })); next--);
+  for (let next = i + 1; take(plan[next]); next++);
+  for (let next = i - 1; take(plan[next]); next--);
   return range
-}
-
-function avoided(volunteer: Volunteer, revision: Revision, blocks: BlockRange, now: number): boolean {
-  return (volunteer.avoid.get(rangeKey(revision, blocks)) ?? 0) > now
 }

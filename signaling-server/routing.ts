@@ -1,71 +1,55 @@
 /**
- * Which pipeline a session gets: the quickest chain of ready volunteers whose blocks join up, each with room. Pure.
+ * Which pipeline a session gets: the quickest chain of volunteers that serve, each with room. Pure.
  */
 import type { BlockRange } from '../protocol/manifest.ts'
-import type { Model, Volunteer } from './swarm.ts'
+import { cheapestChain, missingSegments, widestChain } from './chain.ts'
+import { isServing, type Holding, type Model, type Ready, type Swarm, type Volunteer } from './swarm.ts'
 
 export type Routing =
   | { readonly stages: readonly Volunteer[] }
-  /** Nobody ready holds these blocks. */
+  /** Nobody who serves holds these blocks. */
   | { readonly missing: readonly BlockRange[] }
-  /** Held, but every holder is at its bound. */
+  /** Held, but too many positions for any pipeline, busy or not; `most` would do. */
+  | { readonly tooLong: true; readonly most: number }
+  /** Held, but every pipeline has a stage at its bound. */
   | { readonly full: true }
 
-/** Sessions a stage serves at once: on two cores, four fill the pipeline; the rest is fairness and waiting. */
+/** Sessions a stage serves at once: on two cores, four fill a pipeline of three; the rest is fairness and waiting. */
 export const sessionsPerStage = 8
-
-/**
- * Dijkstra over block boundaries: from 0 to the end, an edge for each volunteer with room, its cost the time a row takes there,
- * its present load counted in. A peer serves one stage of a session.
- */
-export function route(model: Model, volunteers: readonly Volunteer[], maxPositions: number, exclude: ReadonlySet<string> = new Set()): Routing {
-  const ready = volunteers.filter((v) => v.holding?.ready && !v.paused && v.holding.revision === model.revision && !exclude.has(v.peer))
-  const missing = uncovered(model, ready)
-  if (missing.length > 0) return { missing }
-  const decoder = model.manifest.decoder !== undefined
-  const free = ready.filter((v) => v.sessions < sessionsPerStage && (!decoder || v.positions + maxPositions <= (v.holding?.ready?.cachePositions ?? 0)))
-  const end = model.manifest.blocks.length
-  const best = new Map<number, { cost: number; path: readonly Volunteer[] }>([[0, { cost: 0, path: [] }]])
-  const settled = new Set<number>()
-  for (;;) {
-    const at = nearest(best, settled)
-    if (at === undefined) return { full: true }
-    const { cost, path } = best.get(at) as { cost: number; path: readonly Volunteer[] }
-    if (at === end) return { stages: path }
-    settled.add(at)
-    for (const v of free) {
-      const { blocks } = v.holding as { blocks: BlockRange }
-      if (blocks.first !== at || path.includes(v)) continue
-      const reached = cost + stageCost(v)
-      if (reached < (best.get(blocks.end)?.cost ?? Infinity)) best.set(blocks.end, { cost: reached, path: [...path, v] })
-    }
-  }
-}
-
 /** A hop in milliseconds, so that a longer chain must earn its keep. */
 const hopMs = 1
+/** No stage is quicker, whatever it says. */
+const leastMsPerRow = 0.1
+/** Replicas whose cost differs by less than this share take turns by chance. */
+const spread = 0.1
 
-const stageCost = (v: Volunteer) => hopMs + ((v.holding?.ready?.msPerRow ?? 0) * (1 + v.sessions)) / Math.max(0.05, v.power)
-
-function nearest(best: ReadonlyMap<number, { cost: number }>, settled: ReadonlySet<number>): number | undefined {
-  let found: number | undefined
-  for (const [at, { cost }] of best) if (!settled.has(at) && (found === undefined || cost < (best.get(found)?.cost ?? Infinity))) found = at
-  return found
+interface Serving extends Volunteer {
+  holding: Holding & { ready: Ready }
 }
 
-/** Planned stages that no chain from the first block to the last can pass. */
-function uncovered({ plan, manifest }: Model, ready: readonly Volunteer[]): BlockRange[] {
-  const from = new Set([0])
-  const to = new Set([manifest.blocks.length])
-  for (let grown = true; grown; ) {
-    grown = false
-    for (const { holding } of ready) {
-      const { first, end } = (holding as { blocks: BlockRange }).blocks
-      if (from.has(first) && !from.has(end)) grown = Boolean(from.add(end))
-      if (to.has(end) && !to.has(first)) grown = Boolean(to.add(first))
-    }
+/** @param random uniform in [0, 1) */
+export function route({ model, members }: Swarm, maxPositions: number, random: () => number): Routing {
+  const serving = [...members].filter((v): v is Serving => isServing(v))
+  const missing = missingSegments(model, serving)
+  if (missing.length > 0) return { missing }
+  const end = model.manifest.blocks.length
+  const decoder = model.manifest.decoder !== undefined
+  if (decoder) {
+    const most = widestChain(serving.map(({ holding }) => ({ range: holding.blocks, room: holding.ready.cachePositions })), end)
+    if (most < maxPositions) return { tooLong: true, most }
   }
-  if (from.has(manifest.blocks.length)) return []
-  const gaps = plan.filter(({ first, end }) => !ready.some(({ holding: h }) => (h as { blocks: BlockRange }).blocks.first <= first && (h as { blocks: BlockRange }).blocks.end >= end))
-  return gaps.length > 0 ? gaps : plan.filter(({ first, end }) => !(from.has(first) && to.has(end)))
+  const free = serving.filter((v) => v.sessions < sessionsPerStage && (!decoder || v.positions + maxPositions <= v.holding.ready.cachePositions))
+  const stages = cheapestChain<Volunteer>(
+    free.map((v) => ({ range: v.holding.blocks, cost: stageCost(v) * (1 + spread * random()), of: v })),
+    end,
+  )
+  return stages ? { stages } : { full: true }
 }
+
+/** Milliseconds a row takes there and on its way, with the sessions already there. */
+function stageCost({ holding, sessions, power }: Serving): number {
+  return hopMs + (Math.max(leastMsPerRow, holding.ready.msPerRow) * (1 + sessions)) / Math.max(0.05, power)
+}
+
+/** Whether a session would find a pipeline now, if nobody else were there: for the catalogue. */
+export const missingNow = (model: Model, members: Iterable<Volunteer>): BlockRange[] => missingSegments(model, [...members].filter(isServing))

@@ -16,7 +16,8 @@ import { CustodyLedger } from './custody-ledger.ts'
 import { route } from './routing.ts'
 import { expectedRows, makeReceipt, proofWaitMs, type Done } from './settlement.ts'
 import type { Store, Write } from './store.ts'
-import { addDemand, type Model, type Volunteer } from './swarm.ts'
+import type { Manifest } from '../protocol/manifest.ts'
+import { addDemand, type Swarm, type Volunteer } from './swarm.ts'
 
 /** A request for a session, as its requester sent it. */
 export interface Asked {
@@ -30,6 +31,7 @@ export interface Asked {
 interface Session {
   readonly asked: Asked
   readonly session: SessionId
+  readonly manifest: Manifest
   readonly stages: readonly Volunteer[]
   readonly startedAt: number
   /** Present once the ticket is signed. */
@@ -44,11 +46,13 @@ interface Session {
 export interface SessionsPorts {
   readonly identity: Identity
   readonly store: Store
-  readonly models: ReadonlyMap<Revision, Model>
-  readonly volunteers: ReadonlyMap<PeerId, Volunteer>
+  /** A model that is offered, with its volunteers. */
+  swarm(revision: Revision): Swarm | undefined
   epochOf(revision: Revision): number
   send(peer: PeerId, message: ServerMessage): boolean
   now(): number
+  /** Uniform in [0, 1). */
+  random(): number
   log(line: string): void
 }
 
@@ -81,7 +85,7 @@ export class Sessions {
   }
 
   open(asked: Asked): void {
-    const model = this.#ports.models.get(asked.revision)
+    const model = this.#ports.swarm(asked.revision)?.model
     if (!model) return this.#refuse(asked, new ManyhandsError('unknown-model', 'This server has no model of that revision.'))
     const { decoder, name } = model.manifest
     const context = decoder?.context ?? 1
@@ -170,27 +174,31 @@ export class Sessions {
 
   /** True when the request needs to wait no longer: it has a route, or will never have one. */
   #admit(asked: Asked): boolean {
-    const model = this.#ports.models.get(asked.revision)
-    if (!model) {
+    const swarm = this.#ports.swarm(asked.revision)
+    if (!swarm) {
       this.#refuse(asked, new ManyhandsError('unknown-model', 'This model is no longer offered.'))
       return true
     }
-    const routing = route(model, [...this.#ports.volunteers.values()], asked.maxPositions)
+    const { name } = swarm.model.manifest
+    const routing = route(swarm, asked.maxPositions, this.#ports.random)
     if ('full' in routing) return false
-    if ('missing' in routing) {
+    if ('stages' in routing) void this.#start(asked, swarm.model.manifest, routing.stages)
+    else if ('missing' in routing) {
       const blocks = routing.missing.map(({ first, end }) => `${first}-${end - 1}`).join(', ')
-      this.#refuse(asked, new ManyhandsError('no-volunteers', `Nobody online holds blocks ${blocks} of ${model.manifest.name}. Try again when more people give, or give yourself.`, { retryAfterMs: 5_000 }))
-      return true
+      const sentence = `Nobody online holds blocks ${blocks} of ${name}. Try again when more people give, or give yourself.`
+      this.#refuse(asked, new ManyhandsError('no-volunteers', sentence, { retryAfterMs: 5_000 }))
+    } else {
+      const sentence = `The volunteers who hold ${name} now have memory for ${routing.most} tokens, prompt and answer together: shorten the prompt or ask for fewer.`
+      this.#refuse(asked, new ManyhandsError('context-overflow', sentence))
     }
-    void this.#start(asked, routing.stages)
     return true
   }
 
-  async #start(asked: Asked, stages: readonly Volunteer[]): Promise<void> {
+  async #start(asked: Asked, manifest: Manifest, stages: readonly Volunteer[]): Promise<void> {
     const { identity, now } = this.#ports
     const issuedAt = now()
     const session = toHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
-    const s: Session = { asked, session, stages, startedAt: issuedAt, settleBy: Infinity, released: false, settled: false }
+    const s: Session = { asked, session, manifest, stages, startedAt: issuedAt, settleBy: Infinity, released: false, settled: false }
     this.#sessions.set(session, s)
     this.counts.opened += 1
     for (const v of stages) {
@@ -222,18 +230,16 @@ export class Sessions {
   }
 
   #settleIfComplete(s: Session): void {
-    const model = this.#ports.models.get(s.asked.revision)
-    if (!s.done || s.settled || !s.ledger || !model) return
-    const expected = expectedRows(s.ledger.ticket, model.manifest, s.done)
+    if (!s.done || s.settled || !s.ledger) return
+    const expected = expectedRows(s.ledger.ticket, s.manifest, s.done)
     if (expected && s.ledger.complete(expected)) void this.#settle(s)
   }
 
   async #settle(s: Session): Promise<void> {
-    const model = this.#ports.models.get(s.asked.revision)
-    if (s.settled || !s.done || !s.ledger || !model) return
+    if (s.settled || !s.done || !s.ledger) return
     s.settled = true
     const { done, ledger } = s
-    const expected = expectedRows(ledger.ticket, model.manifest, done)
+    const expected = expectedRows(ledger.ticket, s.manifest, done)
     const result = ledger.result(expected)
     this.counts.settled += 1
     this.counts.chunksChecked += result.checked
@@ -243,7 +249,7 @@ export class Sessions {
     const receipt = await makeReceipt(ledger, result, done, this.#ports.identity, at)
     const writes: Write[] = [{ t: 'receipt', receipt }]
     if (result.failed === 0) {
-      const rows = model.manifest.decoder ? Math.max(0, done.promptPositions + done.answerPositions - 1) : 1
+      const rows = s.manifest.decoder ? Math.max(0, done.promptPositions + done.answerPositions - 1) : 1
       for (const { peer, blocks } of ledger.ticket.stages) {
         writes.push({ t: 'work', entry: { session: s.session, peer, revision: s.asked.revision, first: blocks[0], end: blocks[1], rows, at } })
       }

@@ -1,20 +1,27 @@
 /**
- * What the server's decisions are made from: models with their plan of stages, volunteers with what they hold, sessions with
- * what they take up. Plain data; placement.ts, routing.ts and admission.ts are functions of it.
+ * What the server's decisions are made from: models with their plan of stages, volunteers with what they hold and what they
+ * carry. Plain data; placement.ts and routing.ts are functions of it, for the server and for a simulation alike.
  */
-import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
+import { splitStages } from '../models/split.ts'
+import type { PeerId, Revision } from '../protocol/ids.ts'
 import type { BlockRange, Manifest } from '../protocol/manifest.ts'
 import type { Backend } from '../protocol/ticket.ts'
-import { splitStages } from '../models/split.ts'
 
 export interface Model {
   readonly revision: Revision
   readonly manifest: Manifest
-  /** The stages that assignments are made of: neighbours, in order, covering every block. */
+  /** The segments that assignments are made of: neighbours, in order, covering every block. */
   readonly plan: readonly BlockRange[]
   /** Sessions asked for lately: halves every `demandHalfLifeMs`. */
   demand: number
   demandAt: number
+}
+
+export interface Ready {
+  readonly backend: Backend
+  readonly rowLimit: number
+  readonly msPerRow: number
+  readonly cachePositions: number
 }
 
 export interface Holding {
@@ -22,8 +29,8 @@ export interface Holding {
   readonly revision: Revision
   readonly blocks: BlockRange
   expiresAt: number
-  /** Present once the volunteer has said `ready`. */
-  ready?: { readonly backend: Backend; readonly rowLimit: number; readonly msPerRow: number; readonly cachePositions: number }
+  /** Once the volunteer has said `ready`. */
+  ready?: Ready
 }
 
 export interface Volunteer {
@@ -34,68 +41,84 @@ export interface Volunteer {
   readonly backends: readonly Backend[]
   /** Empty: any. */
   readonly models: readonly Revision[]
-  readonly joinedAt: number
+  /** Its offer stands: it takes an assignment now. */
+  willing: boolean
   paused: boolean
+  /** When its socket was lost; its lease goes on for a while. */
+  awaySince?: number
   holding?: Holding
   /** Sessions it is a stage of, and the positions they reserve. */
   sessions: number
   positions: number
-  /** Ranges that failed here (`revision/first-end`), and until when they are not tried again. */
-  readonly avoid: Map<string, number>
+  /** What failed here, by `rangeKey`. */
+  readonly failures: Map<string, Failure>
 }
 
-export interface LiveSession {
-  readonly session: SessionId
-  readonly revision: Revision
-  readonly stages: readonly PeerId[]
-  readonly maxPositions: number
+export interface Failure {
+  readonly times: number
+  /** Not tried again before. */
+  readonly until: number
+}
+
+/** A model and the volunteers that hold a part of it, loading or ready. */
+export interface Swarm {
+  readonly model: Model
+  readonly members: ReadonlySet<Volunteer>
 }
 
 /** 'auto' or a number: every model in exactly so many stages, one a peer. */
 export type StageCount = 'auto' | number
 
 /**
- * A stage's weights at most, f32: what a passer-by's tab can hold, and can fetch (a quarter of it, 4-bit) before the person
- * has left (facts: 100-150 MB of download at most).
+ * A stage's weights at most, in f32: what a passer-by's tab can hold, and can fetch (a quarter of it, 4-bit) before the person
+ * has left.
  */
-const stageBytes = 200_000_000
+export const stageBytes = 200_000_000
 /** Each further stage adds a hop and a chance to break. */
-const mostStages = 6
+export const mostStages = 6
+/** A conversation that a volunteer must have room for besides its weights. */
+const conversationPositions = 2048
 const demandHalfLifeMs = 10 * 60_000
 
+/** With 'auto' the fewest stages of which none weighs more than `stageBytes`. */
 export function planOf(manifest: Manifest, stages: StageCount): BlockRange[] {
-  const total = manifest.blocks.reduce((sum, b) => sum + b.residentBytes, 0)
-  const wanted = stages === 'auto' ? Math.min(mostStages, Math.ceil(total / stageBytes)) : stages
-  return splitStages(manifest.blocks, Math.max(1, Math.min(wanted, manifest.blocks.length)))
+  const { blocks } = manifest
+  if (stages !== 'auto') return splitStages(blocks, Math.min(stages, blocks.length))
+  const most = Math.min(mostStages, blocks.length)
+  for (let count = 1; count < most; count++) {
+    const plan = splitStages(blocks, count)
+    if (plan.every((range) => weightBytes(manifest, range) <= stageBytes)) return plan
+  }
+  return splitStages(blocks, most)
 }
 
-/** Bytes a stage needs: its weights in f32, and caches for one conversation. */
-export function bytesNeeded(manifest: Manifest, { first, end }: BlockRange): number {
-  const weights = manifest.blocks.slice(first, end).reduce((sum, b) => sum + b.residentBytes, 0)
+const weightBytes = ({ blocks }: Manifest, { first, end }: BlockRange) => blocks.slice(first, end).reduce((sum, b) => sum + b.residentBytes, 0)
+
+/** Bytes that a range takes: its weights in f32, and caches for one conversation. */
+export function bytesNeeded(manifest: Manifest, range: BlockRange): number {
+  const weights = weightBytes(manifest, range)
   const { decoder } = manifest
   if (!decoder) return weights
-  const layers = Math.ceil((decoder.layers * (end - first)) / manifest.blocks.length)
-  return weights + Math.min(decoder.context, 2048) * layers * 2 * decoder.kvHeads * decoder.headDim * 4
+  const layers = Math.ceil((decoder.layers * (range.end - range.first)) / manifest.blocks.length)
+  return weights + Math.min(decoder.context, conversationPositions) * layers * 2 * decoder.kvHeads * decoder.headDim * 4
 }
 
 export const rangeKey = (revision: Revision, { first, end }: BlockRange): string => `${revision}/${first}-${end}`
 
+export const holds = ({ holding }: Volunteer, { first, end }: BlockRange): boolean =>
+  holding !== undefined && holding.blocks.first <= first && holding.blocks.end >= end
+
+/** Takes new sessions. */
+export const isServing = (v: Volunteer): boolean => v.holding?.ready !== undefined && !v.paused && v.awaySince === undefined
+
+/** Serves, or will when it has loaded. */
+export const isCounted = (v: Volunteer): boolean => v.holding !== undefined && !v.paused && v.awaySince === undefined
+
 export function demandNow(model: Model, now: number): number {
-  return model.demand * 0.5 ** ((now - model.demandAt) / demandHalfLifeMs)
+  return model.demand * 0.5 ** (Math.max(0, now - model.demandAt) / demandHalfLifeMs)
 }
 
 export function addDemand(model: Model, now: number): void {
   model.demand = demandNow(model, now) + 1
   model.demandAt = now
-}
-
-/** Holders of a range, those still loading included when `any`. */
-export function holders(volunteers: Iterable<Volunteer>, revision: Revision, { first, end }: BlockRange, which: 'ready' | 'any'): Volunteer[] {
-  const found: Volunteer[] = []
-  for (const v of volunteers) {
-    const h = v.holding
-    if (!h || h.revision !== revision || h.blocks.first > first || h.blocks.end < end) continue
-    if (which === 'any' || (h.ready && !v.paused)) found.push(v)
-  }
-  return found
 }

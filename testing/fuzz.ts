@@ -15,14 +15,14 @@ export function seededRandom(seed: number): (below: number) => number {
   }
 }
 
-/** Run `i`: one of the seeds with a few bytes changed, cut short or lengthened; every eighth run is random bytes. */
-export function mutate(seeds: readonly Uint8Array[], i: number): Uint8Array<ArrayBuffer> {
+/** Run `i`: one of the seeds with a few bytes changed, cut short or lengthened; every eighth run is random bytes. Changes fall on the first `reach` bytes. */
+export function mutate(seeds: readonly Uint8Array[], i: number, reach = 256): Uint8Array<ArrayBuffer> {
   const random = seededRandom(i)
   if (i % 8 === 0) return Uint8Array.from({ length: random(200) }, () => random(256))
   const seed = seeds[random(seeds.length)] as Uint8Array
   const length = random(4) === 0 ? random(seed.length + 1) : seed.length
   const bytes = new Uint8Array(length + (random(8) === 0 ? random(16) : 0))
   bytes.set(seed.subarray(0, length))
-  for (let n = random(6); n > 0 && bytes.length > 0; n--) bytes[random(Math.min(bytes.length, 256))] = random(2) === 0 ? random(256) : 255
+  for (let n = random(6); n > 0 && bytes.length > 0; n--) bytes[random(Math.min(bytes.length, reach))] = random(2) === 0 ? random(256) : 255
   return bytes
 }

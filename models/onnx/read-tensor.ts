@@ -8,6 +8,8 @@ import { elementBits, elementCountOf, elementTypeOf, rawLength, type ElementType
 import type { Tensor, TensorData } from './model.ts'
 import { Int64List, type WireReader } from './wire-reader.ts'
 
+const nowhere = new Map<string, string>()
+
 /** Axes of a tensor in a file: runtimes stop at 8, exporters at less. */
 export const maxDims = 64
 
@@ -21,7 +23,7 @@ export function readTensor(r: WireReader): Tensor {
   const doubles: Uint8Array[] = []
   const ints = new Int64List()
   const strings: Uint8Array[] = []
-  const place = new Map<string, string>()
+  let place = nowhere
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     switch (tag >>> 3) {
       case 1:
@@ -54,6 +56,7 @@ export function readTensor(r: WireReader): Tensor {
         break
       case 13: {
         const [key, value] = r.message(tag, readEntry)
+        if (place === nowhere) place = new Map()
         place.set(key, value)
         break
       }
@@ -74,7 +77,7 @@ export function readTensor(r: WireReader): Tensor {
 
 /** Of a sparse initializer its name and shape; the rest is kept as it is. */
 export function readSparse(r: WireReader): Tensor {
-  const bytes = r.rest()
+  const start = r.position
   let values: Tensor | undefined
   const dims = new Int64List()
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
@@ -83,7 +86,7 @@ export function readSparse(r: WireReader): Tensor {
     else r.skip(tag)
   }
   if (!values) throw badModel('a sparse tensor has no values')
-  return { name: values.name, dtype: values.dtype, dims: shapeOf(values.name, dims), data: { kind: 'sparse', bytes } }
+  return { name: values.name, dtype: values.dtype, dims: shapeOf(values.name, dims), data: { kind: 'sparse', bytes: r.since(start) } }
 }
 
 export function readEntry(r: WireReader): [string, string] {
@@ -99,7 +102,7 @@ export function readEntry(r: WireReader): [string, string] {
 
 function shapeOf(name: string, list: Int64List): number[] {
   if (list.length > maxDims) throw badModel(`tensor ${name} has more than ${maxDims} axes`)
-  const dims = [...list.values()].map(Number)
+  const dims = Array.from(list.values(), Number)
   if (dims.some((d) => d < 0 || !Number.isSafeInteger(d)) || !Number.isSafeInteger(elementCountOf(dims))) {
     throw badModel(`tensor ${name} has the impossible shape [${dims.join(', ')}]`)
   }

@@ -21,13 +21,13 @@ export function readValueInfo(r: WireReader): ValueInfo {
 }
 
 function readType(r: WireReader): ValueType {
-  const bytes = r.rest()
+  const start = r.position
   let type: ValueType | undefined
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag >>> 3 === 1) type = r.message(tag, readTensorType)
     else r.skip(tag)
   }
-  return type ?? { kind: 'other', bytes }
+  return type ?? { kind: 'other', bytes: r.since(start) }
 }
 
 function readTensorType(r: WireReader): ValueType {

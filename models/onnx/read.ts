@@ -66,7 +66,7 @@ function readOpset(r: WireReader): OpsetImport {
 
 /** The name and domain alone; the rest is kept as bytes. */
 function readFunction(r: WireReader): LocalFunction {
-  const bytes = r.rest()
+  const start = r.position
   let name = ''
   let domain = ''
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
@@ -74,7 +74,7 @@ function readFunction(r: WireReader): LocalFunction {
     else if (tag >>> 3 === 10) domain = r.string(tag)
     else r.skip(tag)
   }
-  return { name, domain, bytes }
+  return { name, domain, bytes: r.since(start) }
 }
 
 function readGraph(r: WireReader): Graph {
@@ -121,7 +121,7 @@ function readNode(r: WireReader): Node {
   let overload = ''
   const inputs: string[] = []
   const outputs: string[] = []
-  const attributes = new Map<string, Attribute>()
+  let attributes: Map<string, Attribute> | undefined
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     switch (tag >>> 3) {
       case 1:
@@ -138,6 +138,7 @@ function readNode(r: WireReader): Node {
         break
       case 5: {
         const [key, attribute] = r.message(tag, readAttribute)
+        attributes ??= new Map()
         if (attributes.has(key)) throw badModel(`node ${name || opType} has two attributes called ${key}`)
         attributes.set(key, attribute)
         break
@@ -152,20 +153,22 @@ function readNode(r: WireReader): Node {
         r.skip(tag)
     }
   }
-  return { name, opType, domain: domain === 'ai.onnx' ? '' : domain, overload, inputs, outputs, attributes }
+  return { name, opType, domain: domain === 'ai.onnx' ? '' : domain, overload, inputs, outputs, attributes: attributes ?? noAttributes }
 }
+
+const noAttributes: ReadonlyMap<string, Attribute> = new Map()
 
 /** AttributeProto.AttributeType; 0 was left out by the first exporters, and is told by the field that is there. */
 const attributeTypes = ['', 'float', 'int', 'string', 'tensor', 'graph', 'floats', 'ints', 'strings', 'tensors', 'graphs'] as const
 
 function readAttribute(r: WireReader): [string, Attribute] {
-  const whole = r.rest()
+  const start = r.position
   let name = ''
   let type = 0
   let seen = 0
   let float = 0
   let int = 0n
-  let string: Uint8Array = new Uint8Array()
+  let string = noBytes
   let tensor: Tensor | undefined
   let graph: Graph | undefined
   const floats: Uint8Array[] = []
@@ -242,9 +245,11 @@ function readAttribute(r: WireReader): [string, Attribute] {
     case 'graphs':
       return [name, { type: kind, value: graphs }]
     default:
-      return [name, { type: 'other', value: whole }]
+      return [name, { type: 'other', value: r.since(start) }]
   }
 }
+
+const noBytes = new Uint8Array() as Uint8Array
 
 /** Index = AttributeProto's field number. */
 const attributeTypeOfField = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]

@@ -6,8 +6,8 @@ import { badModel } from './bad-model.ts'
 
 /** As protobuf's own parsers; a sub-graph in a sub-graph takes three levels. */
 const maxNesting = 100
-/** Messages and strings in one file: a production decoder of 300 layers has 0.1 million; two bytes of file can ask for one. */
-const maxItems = 2 ** 21
+/** Messages and strings in one file: a decoder of 300 layers has 0.2 million; two bytes of file can ask for one of 150. */
+const maxItems = 2 ** 20
 
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Below this a loop is faster than TextDecoder. */
@@ -48,9 +48,14 @@ export class WireReader {
     return value
   }
 
-  /** A view of what is left of the message; called first in it, the whole message. */
-  rest(): Uint8Array {
-    return this.#bytes.subarray(this.#at, this.#end)
+  /** Where the reader stands, for `since`. */
+  get position(): number {
+    return this.#at
+  }
+
+  /** A view of what was read since: a whole message to be kept as it is. */
+  since(position: number): Uint8Array {
+    return this.#bytes.subarray(position, this.#at)
   }
 
   /** A view of the field's bytes. */
@@ -62,19 +67,22 @@ export class WireReader {
   }
 
   string(tag: number): string {
-    const bytes = this.bytes(tag)
-    if (bytes.length <= shortText) {
+    const length = this.#length(tag)
+    this.#spend()
+    const start = this.#at
+    this.#at += length
+    if (length <= shortText) {
       let out = ''
-      let i = 0
-      for (; i < bytes.length; i++) {
-        const b = bytes[i] as number
+      let i = start
+      for (; i < this.#at; i++) {
+        const b = this.#bytes[i] as number
         if (b > 127) break
         out += String.fromCharCode(b)
       }
-      if (i === bytes.length) return out
+      if (i === this.#at) return out
     }
     try {
-      return text.decode(bytes)
+      return text.decode(this.#bytes.subarray(start, this.#at))
     } catch (cause) {
       throw badModel('a name is not UTF-8', cause)
     }
@@ -198,14 +206,14 @@ export class WireReader {
   }
 }
 
-/** A growing list of int64: one byte of file may ask for one. */
+/** A growing list of int64: one byte of file may ask for one. Most attributes and tensors have none. */
 export class Int64List {
-  #values = new BigInt64Array(8)
+  #values = noInts
   length = 0
 
   push(value: bigint): void {
     if (this.length === this.#values.length) {
-      const grown = new BigInt64Array(2 * this.length)
+      const grown = new BigInt64Array(Math.max(4, 2 * this.length))
       grown.set(this.#values)
       this.#values = grown
     }
@@ -216,3 +224,5 @@ export class Int64List {
     return this.#values.subarray(0, this.length)
   }
 }
+
+const noInts = new BigInt64Array()

@@ -1,0 +1,49 @@
+/**
+ * Damaged and random files through everything that a volunteer does with a graph before the engine sees it: read, bring to
+ * normal form, cut, carve, lower, write. MANYHANDS_FUZZ sets how many.
+ */
+import { describe, expect, it } from 'vitest'
+import { ManyhandsError } from '../../protocol/errors.ts'
+import { capturingModel, everythingModel, fusedDecoder, fusedDecoderPorts } from '../../testing/sample-graphs.ts'
+import { fuzzRuns, mutate } from '../../testing/fuzz.ts'
+import { Carver } from '../carve.ts'
+import { findCuts } from '../cuts.ts'
+import { normalForm } from '../graph-normal.ts'
+import { lower } from '../lower.ts'
+import type { Model } from './model.ts'
+import { readModel } from './read.ts'
+import { writeModel } from './write.ts'
+
+/** Every so many runs go all the way: analysis takes ten times as long as reading. */
+const wholeWay = 11
+
+const ports = fusedDecoderPorts(1)
+
+function prepare(read: Model): void {
+  const model = normalForm(read)
+  const cuts = findCuts(model.graph, ports).map(({ tensors }) => ({ tensors: tensors.map((name) => ({ name, dtype: 'float32' as const, shape: [1, 'rows', 8] })) }))
+  const carver = new Carver(model, { cuts, inputs: [...ports.inputs], outputs: [...ports.outputs] } as unknown as ConstructorParameters<typeof Carver>[1])
+  writeModel(lower(carver.stage({ first: 0, end: cuts.length + 1 }).model, 'wasm').model)
+}
+
+describe('fuzzed ONNX', () => {
+  it(`${fuzzRuns} files are taken or refused as bad models, nothing else`, { timeout: 60_000 + fuzzRuns }, () => {
+    const seeds = [capturingModel(), everythingModel(), fusedDecoder(1)].map(writeModel)
+    const outcomes = { taken: 0, refused: 0 }
+    for (let i = 0; i < fuzzRuns; i++) {
+      const bytes = mutate(seeds, i, Number.POSITIVE_INFINITY)
+      try {
+        const model = readModel(bytes)
+        writeModel(model)
+        if (i % wholeWay === 0) prepare(model)
+        outcomes.taken++
+      } catch (thrown) {
+        if (!(thrown instanceof ManyhandsError && thrown.code === 'bad-model')) throw new Error(`fuzz run ${i} broke the reader`, { cause: thrown })
+        outcomes.refused++
+      }
+    }
+    // Both sides are really tried.
+    expect(outcomes.taken).toBeGreaterThan(fuzzRuns / 20)
+    expect(outcomes.refused).toBeGreaterThan(fuzzRuns / 20)
+  })
+})
