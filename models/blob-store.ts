@@ -71,7 +71,7 @@ export class BlobFolder {
       throw new ManyhandsError('not-found', `The library has no file ${hash}: remove the model and add it again.`, { cause })
     })
     // Plain: the slice of a Node Buffer is a view, that of every other array a copy.
-    const bytes: Bytes = new Uint8Array(file.buffer as ArrayBuffer, file.byteOffset, file.length)
+    const bytes: Bytes = new Uint8Array(file.buffer, file.byteOffset, file.length)
     if ((await sha256(bytes)) !== hash) throw new ManyhandsError('hash-mismatch', `The library's file ${hash} is damaged: remove the model and add it again.`)
     return bytes
   }

@@ -25,7 +25,7 @@ export function bytesSource(bytes: Uint8Array, name = 'bytes in memory'): ByteSo
     size: bytes.length,
     read: async (offset, length) => {
       if (offset + length > bytes.length) throw endsEarly(name)
-      return bytes.slice(offset, offset + length) as Bytes
+      return bytes.slice(offset, offset + length)
     },
     close: async () => {},
   }

@@ -56,7 +56,7 @@ const arrays = {
 
 function toOrt({ dtype, dims, bytes }: TensorValue): ort.Tensor {
   // A copy: the engine wants typed arrays, and those want aligned bytes.
-  const data = new arrays[dtype](bytes.slice().buffer as ArrayBuffer)
+  const data = new arrays[dtype](bytes.slice().buffer)
   return new ort.Tensor(dtype as 'float32', data as Float32Array, [...dims])
 }
 

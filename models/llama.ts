@@ -26,7 +26,7 @@ export async function llamaModel(gguf: Gguf, source: ByteSource): Promise<Source
   const graph = new GraphBuilder()
   const weights = new LlamaWeights(graph, gguf, source)
   const { inputs, outputs } = ports(config)
-  for (const input of inputs) graph.input(input.name, input.dtype as 'int64' | 'float32', input.shape)
+  for (const input of inputs) graph.input(input.name, input.dtype, input.shape)
   await decoderNodes(graph, weights, config)
   for (const output of outputs) graph.output(output.name, 'float32', output.shape)
   weights.expectAllUsed()

@@ -61,7 +61,7 @@ export function decodeChunk(bytes: Uint8Array): Chunk {
     firstPosition: view.getUint32(25, true),
     rows,
     alone,
-    payloadHash: bytes.slice(35, 67) as Bytes,
+    payloadHash: bytes.slice(35, 67),
   }
 }
 

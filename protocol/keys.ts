@@ -26,7 +26,7 @@ export const peerIdOf = async (publicKeyHex: string): Promise<PeerId> => (await 
 /** A fresh identity. `extractable` only where it must be kept in a file. */
 export async function createIdentity(extractable = false): Promise<Identity> {
   const pair = await crypto.subtle.generateKey('Ed25519', extractable, ['sign', 'verify'])
-  return identityOf(pair as CryptoKeyPair)
+  return identityOf(pair)
 }
 
 export async function identityOf(pair: CryptoKeyPair): Promise<Identity> {

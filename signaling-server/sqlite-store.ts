@@ -76,7 +76,7 @@ class SqliteStore implements Store {
   }
 
   async work(peer: PeerId): Promise<WorkEntry[]> {
-    return this.#db.prepare('SELECT session, peer, revision, first, "end", rows, at FROM work WHERE peer = ? ORDER BY at').all(peer) as unknown as WorkEntry[]
+    return this.#db.prepare('SELECT session, peer, revision, first, "end", rows, at FROM work WHERE peer = ? ORDER BY at').all(peer)
   }
 
   async close(): Promise<void> {

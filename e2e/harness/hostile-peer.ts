@@ -73,7 +73,7 @@ export async function hostilePeer(server: string, victim: PeerId, authenticate: 
     throw error
   }
   return {
-    sendRaw: (bytes) => raw?.send(bytes.slice() as Bytes),
+    sendRaw: (bytes) => raw?.send(bytes.slice()),
     sendMessage: (message) => link?.sendMessage(message),
     heard,
     closed: Promise.race([closed.promise, late]),

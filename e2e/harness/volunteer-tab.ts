@@ -74,15 +74,22 @@ async function serving({ page, group }: BrowserProcess, timeoutMs: number, signa
   return state
 }
 
-const giveState = (page: Page): Promise<GiveState> =>
-  page.evaluate(() => {
-    const find = (id: string) => document.querySelector<HTMLElement>(`[data-testid=${id}]`)
-    const blocks = find('blocks')?.dataset
-    return {
-      phase: find('phase')?.dataset['phase'] ?? 'stopped',
-      reason: find('reason')?.textContent ?? '',
-      blocks: blocks ? ([Number(blocks['first']), Number(blocks['end'])] as const) : undefined,
-      backend: find('backend')?.textContent?.trim() || undefined,
-      weights: find('weights')?.parentElement?.textContent?.trim(),
-    }
-  })
+async function giveState(page: Page): Promise<GiveState> {
+  // What runs in the page names no function: the loader that runs us without a build would add a helper that isn't there.
+  const parts = await page.locator('[data-testid]').evaluateAll((found) =>
+    found.map((element) => ({
+      data: { ...(element as HTMLElement).dataset },
+      text: element.textContent?.trim() ?? '',
+      around: element.parentElement?.textContent?.trim() ?? '',
+    })),
+  )
+  const find = (id: string) => parts.find((part) => part.data['testid'] === id)
+  const blocks = find('blocks')?.data
+  return {
+    phase: find('phase')?.data['phase'] ?? 'stopped',
+    reason: find('reason')?.text ?? '',
+    blocks: blocks ? [Number(blocks['first']), Number(blocks['end'])] : undefined,
+    backend: find('backend')?.text || undefined,
+    weights: find('weights')?.around,
+  }
+}

@@ -136,7 +136,7 @@ export class ControlSocket {
     const waiting = id === undefined ? undefined : this.#replies.get(id)
     if (!waiting) return this.#handlers.message(message)
     if (message.t === 'error') waiting.done.reject(fromWire(message.error))
-    else if (message.t === 'queued') waiting.interim(message as Reply)
+    else if (message.t === 'queued') waiting.interim(message)
     else waiting.done.resolve(message as Reply)
   }
 

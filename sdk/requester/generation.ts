@@ -171,7 +171,7 @@ function checkSampling({ temperature = 0, topP = 1, seed }: GenerateOptions) {
   if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
     throw new ManyhandsError('bad-input', 'seed takes a whole number from 0 to 4294967295.')
   }
-  return { temperature, topP, seed: seed ?? (crypto.getRandomValues(new Uint32Array(1))[0] as number) }
+  return { temperature, topP, seed: seed ?? (crypto.getRandomValues(new Uint32Array(1))[0]) }
 }
 
 /** Runs of nearly equal length, so that no row is left to run alone (a run of one row rounds differently). */

@@ -2,7 +2,8 @@
  * A volunteer's life: hello, offer, assignment, load, serve, and again when any of it breaks. One state at a time, always with
  * a plain reason. Nothing here computes; that is the stage host's.
  */
-import { asError, fromWire, ManyhandsError, unwrap } from '../../protocol/errors.ts'
+import type { ManyhandsError} from '../../protocol/errors.ts';
+import { asError, fromWire, unwrap } from '../../protocol/errors.ts'
 import type { Identity } from '../../protocol/keys.ts'
 import { createIdentity } from '../../protocol/keys.ts'
 import { leaseMs } from '../../protocol/limits.ts'

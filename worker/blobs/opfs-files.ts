@@ -31,7 +31,7 @@ export class OpfsFiles implements BlobFiles {
     if (!directory) return entries
     for await (const [name, handle] of directory.entries()) {
       if (!isHash(name) || handle.kind !== 'file') continue
-      const file = await (handle as FileSystemFileHandle).getFile().catch(() => undefined)
+      const file = await (handle).getFile().catch(() => undefined)
       if (file) entries.push({ name, bytes: file.size, usedAt: file.lastModified })
     }
     return entries

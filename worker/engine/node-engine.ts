@@ -15,7 +15,7 @@ export function ortFromPackage(): OrtSource {
   return {
     mostThreads: Math.min(mostUsefulThreads, availableParallelism()),
     async wasm(threads) {
-      const module = (await import('onnxruntime-web/ort-wasm-simd-threaded.mjs' as string)) as { readonly default: OrtWasmFactory }
+      const module = (await import('onnxruntime-web/ort-wasm-simd-threaded.mjs')) as { readonly default: OrtWasmFactory }
       return openWasm(module.default, threads)
     },
     webgpu: () => Promise.reject(new ManyhandsError('unsupported', 'There is no WebGPU in Node.')),

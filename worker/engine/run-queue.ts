@@ -37,7 +37,7 @@ export class RunQueue {
     const hung = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         this.end(new ManyhandsError('engine-failed', `A run did not come back within ${this.#limitMs / 1000} s: this device's engine has to be started again.`))
-        reject(this.#end as ManyhandsError)
+        reject(this.#end)
       }, this.#limitMs)
     })
     const ended = this.lost.then((reason) => Promise.reject(reason))
