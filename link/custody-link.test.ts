@@ -73,7 +73,10 @@ describe('[CU4] a receiver', () => {
 
   it('refuses a chunk that does not match the steps, or is of the wrong length', async () => {
     const { alice, receiver } = await wired()
-    const stray = new CustodySender(key, alice, { sendStep: () => undefined, sendCustody: (c) => expect(() => receiver.custody(c)).toThrow(/does not match/) })
+    const stray = new CustodySender(key, alice, {
+      sendStep: () => undefined,
+      sendCustody: (c) => expect(() => receiver.custody(c)).toThrow(/does not match/),
+    })
     stray.send(out(0, 3))
     await stray.flush()
     expect(() => receiver.custody(new Uint8Array(10))).toThrow(/takes/)

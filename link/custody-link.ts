@@ -3,7 +3,16 @@
  * checks order, hashes the same bytes and countersigns. Signing never holds up a step. docs/protocol.md [CU].
  */
 import { concatBytes, equalBytes, type Bytes } from '../protocol/bytes.ts'
-import { checkSender, chunkBytes, countersign, decodeChunk, encodeChunk, signChunk, signedChunkBytes, type Chunk } from '../protocol/custody.ts'
+import {
+  checkSender,
+  chunkBytes,
+  countersign,
+  decodeChunk,
+  encodeChunk,
+  signChunk,
+  signedChunkBytes,
+  type Chunk,
+} from '../protocol/custody.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import type { Step } from '../protocol/frames.ts'
 import { sha256Bytes } from '../protocol/hash.ts'
@@ -112,9 +121,11 @@ export class CustodyReceiver {
    */
   accept(step: Step): boolean {
     if (step.generation < this.#key.generation || step.seq < this.#seq) return false
-    if (step.generation > this.#key.generation) throw new ManyhandsError('bad-message', 'A step belongs to a generation that has not begun.')
+    if (step.generation > this.#key.generation)
+      throw new ManyhandsError('bad-message', 'A step belongs to a generation that has not begun.')
     if (step.seq > this.#seq) throw new ManyhandsError('bad-message', `Step ${step.seq} came where ${this.#seq} was due.`)
-    if (step.rows > chunkRows) throw new ManyhandsError('bad-message', `A step carries ${step.rows} rows; at most ${chunkRows} fit a chunk.`)
+    if (step.rows > chunkRows)
+      throw new ManyhandsError('bad-message', `A step carries ${step.rows} rows; at most ${chunkRows} fit a chunk.`)
     if (this.#unsignedRows + step.rows > maxUnsignedRows) throw new ManyhandsError('bad-message', 'A peer sends without signing for it.')
     this.#seq += 1
     this.#unsigned.push(step)
@@ -124,7 +135,8 @@ export class CustodyReceiver {
 
   /** A chunk as signed by the sender: compared with what came, then countersigned. Verdicts come in order. */
   custody(signedChunk: Uint8Array): void {
-    if (signedChunk.length !== signedChunkBytes) throw new ManyhandsError('bad-message', `A signed chunk takes ${signedChunkBytes} bytes, not ${signedChunk.length}.`)
+    if (signedChunk.length !== signedChunkBytes)
+      throw new ManyhandsError('bad-message', `A signed chunk takes ${signedChunkBytes} bytes, not ${signedChunk.length}.`)
     const claimed = decodeChunk(signedChunk.subarray(0, chunkBytes))
     const steps = this.#take(claimed.rows)
     const seq = this.#chunkSeq++
@@ -134,7 +146,8 @@ export class CustodyReceiver {
         if (!equalBytes(encodeChunk(seen), signedChunk.subarray(0, chunkBytes))) {
           throw new ManyhandsError('hash-mismatch', 'A peer signed for other bytes than it sent.')
         }
-        if (!(await checkSender(signedChunk, this.#senderKey))) throw new ManyhandsError('bad-signature', 'A chunk is not signed by the peer that sent it.')
+        if (!(await checkSender(signedChunk, this.#senderKey)))
+          throw new ManyhandsError('bad-signature', 'A chunk is not signed by the peer that sent it.')
         this.#onVerdict({ ok: true, proof: await countersign(signedChunk, this.#identity.privateKey) })
       } catch (thrown) {
         if (!(thrown instanceof ManyhandsError)) throw thrown

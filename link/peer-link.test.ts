@@ -20,16 +20,21 @@ function end(channel: MemoryChannel, identity: Identity, remote: Identity, role:
   const steps: Step[] = []
   const messages: LinkMessage[] = []
   const got = deferred<void>()
-  const link = new PeerLink(channel, identity, { remote: remote.id, role, nonce }, {
-    ready: () => ready.resolve(),
-    step: (step) => void steps.push(step),
-    message: (message) => {
-      messages.push(message)
-      got.resolve()
+  const link = new PeerLink(
+    channel,
+    identity,
+    { remote: remote.id, role, nonce },
+    {
+      ready: () => ready.resolve(),
+      step: (step) => void steps.push(step),
+      message: (message) => {
+        messages.push(message)
+        got.resolve()
+      },
+      custody: () => undefined,
+      closed: (reason) => closed.resolve(reason),
     },
-    custody: () => undefined,
-    closed: (reason) => closed.resolve(reason),
-  })
+  )
   return { link, ready: ready.promise, closed: closed.promise, steps, messages, got: got.promise }
 }
 
@@ -42,7 +47,17 @@ async function pair(prepare: (a: MemoryChannel, b: MemoryChannel) => void = () =
   return { alice, bob, a, b, dialer, acceptor }
 }
 
-const step: Step = { session, link: 1, generation: 0, seq: 0, position: 0, rows: 1, emitFrom: 0, computeMicros: 0, payload: new Uint8Array(100) }
+const step: Step = {
+  session,
+  link: 1,
+  generation: 0,
+  seq: 0,
+  position: 0,
+  rows: 1,
+  emitFrom: 0,
+  computeMicros: 0,
+  payload: new Uint8Array(100),
+}
 
 describe('[LK1] the handshake', () => {
   it('lets both ends in when each signs for the same connection', async () => {

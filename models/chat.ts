@@ -48,7 +48,8 @@ export function createTokenizer(json: Uint8Array, config: Uint8Array): ChatToken
 
   let template: Template | undefined
   const render = (messages: readonly ChatMessage[]): string => {
-    if (typeof settings.chat_template !== 'string') throw new ManyhandsError('unsupported', 'This model has no chat template: pass it plain text.')
+    if (typeof settings.chat_template !== 'string')
+      throw new ManyhandsError('unsupported', 'This model has no chat template: pass it plain text.')
     template ??= new Template(settings.chat_template)
     const names = { bos_token: settings.bos_token ?? '', eos_token: settings.eos_token ?? '' }
     try {
@@ -78,7 +79,8 @@ const roles: readonly string[] = ['system', 'user', 'assistant']
 function checkRoles(messages: readonly ChatMessage[]): void {
   if (messages.length === 0) throw new ManyhandsError('bad-input', 'A conversation needs at least one message.')
   for (const { role, content } of messages) {
-    if (!roles.includes(role)) throw new ManyhandsError('bad-input', `A message's role is ${roles.join(', ')}; this one is ${JSON.stringify(role)}.`)
+    if (!roles.includes(role))
+      throw new ManyhandsError('bad-input', `A message's role is ${roles.join(', ')}; this one is ${JSON.stringify(role)}.`)
     if (typeof content !== 'string') throw new ManyhandsError('bad-input', `A message's content must be text.`)
   }
 }

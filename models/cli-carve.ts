@@ -49,7 +49,13 @@ const alignment = 4096
  * @param subject a model of the library, or a GGUF or ONNX file
  * @throws ManyhandsError unknown-model, bad-model, unsupported, bad-input on more stages than blocks, aborted
  */
-export async function carveToFiles(subject: string, stages: number, folder: string, library: Library, options: CarveOptions = {}): Promise<CarvedFile[]> {
+export async function carveToFiles(
+  subject: string,
+  stages: number,
+  folder: string,
+  library: Library,
+  options: CarveOptions = {},
+): Promise<CarvedFile[]> {
   const isFile = (await stat(subject).catch(() => undefined))?.isFile() ?? false
   const source = isFile ? await fromFile(subject, options.dims ?? {}) : await fromLibrary(subject, library)
   try {

@@ -23,7 +23,15 @@ export function byteText(bytes: number): string {
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows]
   const widths = head.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)))
-  return all.map((row) => `${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd()}\n`).join('')
+  return all
+    .map(
+      (row) =>
+        `${row
+          .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('')
 }
 
 const phases: Readonly<Record<ImportProgress['phase'], string>> = {
@@ -55,12 +63,27 @@ export function inspection({ manifest: m, revision, publication }: LibraryModel)
     ['origin', m.origin || 'not said'],
     ['graph', byteText(m.graph.bytes)],
     ['weights', `${byteText(weights)} in ${m.shards.length} shards`],
-    ['inputs', m.inputs.filter((input) => input.role !== 'past').map(spec).join(', ')],
-    ['outputs', m.outputs.filter((output) => output.role !== 'present').map(spec).join(', ')],
+    [
+      'inputs',
+      m.inputs
+        .filter((input) => input.role !== 'past')
+        .map(spec)
+        .join(', '),
+    ],
+    [
+      'outputs',
+      m.outputs
+        .filter((output) => output.role !== 'present')
+        .map(spec)
+        .join(', '),
+    ],
   ]
   if (m.decoder) {
     const { layers, kvHeads, headDim, vocab, context, eos } = m.decoder
-    facts.push(['decoder', `${layers} layers, ${kvHeads} key-value heads of ${headDim}, ${vocab} tokens, ${context} positions, ends at ${eos.join(' or ')}`])
+    facts.push([
+      'decoder',
+      `${layers} layers, ${kvHeads} key-value heads of ${headDim}, ${vocab} tokens, ${context} positions, ends at ${eos.join(' or ')}`,
+    ])
   }
   const total = m.blocks.reduce((sum, block) => sum + block.cost, 0) || 1
   const blocks = m.blocks.map((block, i) => {
@@ -72,7 +95,8 @@ export function inspection({ manifest: m, revision, publication }: LibraryModel)
   return `${head}\n${table(['block', 'compute', 'bytes', 'in memory', 'shards', 'what crosses after it'], blocks)}`
 }
 
-const spec = ({ name, dtype, shape }: { name: string; dtype: string; shape: readonly (string | number)[] }) => `${name} ${dtype} [${shape.join(', ')}]`
+const spec = ({ name, dtype, shape }: { name: string; dtype: string; shape: readonly (string | number)[] }) =>
+  `${name} ${dtype} [${shape.join(', ')}]`
 
 /** Bytes of one row, where every other dimension is fixed. */
 function cutText(m: Manifest, index: number): string {

@@ -49,7 +49,8 @@ export async function runCli(args: readonly string[], output: CliOutput, signal?
       return command === undefined && !values.help ? misused : done
     }
     const wantsSubject = command !== 'list'
-    if (rest.length > 0 || (subject !== undefined) !== wantsSubject) throw new Misuse(`${command} takes ${wantsSubject ? 'one model' : 'no model'}`)
+    if (rest.length > 0 || (subject !== undefined) !== wantsSubject)
+      throw new Misuse(`${command} takes ${wantsSubject ? 'one model' : 'no model'}`)
     const library = openLibrary(resolve(values.data))
     await runCommand(command, subject ?? '', values, library, output, signal)
     return done
@@ -88,7 +89,14 @@ function parsed(args: readonly string[]) {
   }
 }
 
-async function runCommand(command: string, subject: string, values: Values, library: Library, output: CliOutput, signal?: AbortSignal): Promise<void> {
+async function runCommand(
+  command: string,
+  subject: string,
+  values: Values,
+  library: Library,
+  output: CliOutput,
+  signal?: AbortSignal,
+): Promise<void> {
   switch (command) {
     case 'add': {
       const model = await add(subject, values, library, output, signal)
@@ -106,7 +114,12 @@ async function runCommand(command: string, subject: string, values: Values, libr
       if (!Number.isInteger(stages) || stages < 1) throw new Misuse('carve needs --stages N, 1 or more')
       if (values.out === undefined) throw new Misuse('carve needs --out DIR')
       const written = await carveToFiles(subject, stages, resolve(values.out), library, { dims: dims(values.dim), signal })
-      output.out(table(['stage', 'blocks', 'bytes'], written.map((s) => [s.path, `${s.range.first} to ${s.range.end - 1}`, byteText(s.bytes)])))
+      output.out(
+        table(
+          ['stage', 'blocks', 'bytes'],
+          written.map((s) => [s.path, `${s.range.first} to ${s.range.end - 1}`, byteText(s.bytes)]),
+        ),
+      )
       return
     }
     case 'remove': {
@@ -164,7 +177,9 @@ function listing(models: readonly LibraryModel[]): string {
     return [m.name, revision.slice(0, 12), m.task, byteText(bytes), String(m.blocks.length), m.license]
   })
   const held = new Set(models.map((model) => model.manifest.name))
-  const offered = catalogue.filter((entry) => !held.has(entry.name)).map((entry) => `  ${entry.name}  ${entry.title}, ${byteText(entry.weights.bytes)}, ${entry.license}\n`)
+  const offered = catalogue
+    .filter((entry) => !held.has(entry.name))
+    .map((entry) => `  ${entry.name}  ${entry.title}, ${byteText(entry.weights.bytes)}, ${entry.license}\n`)
   const listed = rows.length === 0 ? 'No models yet.\n' : table(['name', 'revision', 'task', 'bytes', 'blocks', 'licence'], rows)
   return offered.length === 0 ? listed : `${listed}\nTo be added by name:\n${offered.join('')}`
 }
@@ -172,6 +187,10 @@ function listing(models: readonly LibraryModel[]): string {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())
-  const output: CliOutput = { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text), live: process.stderr.isTTY }
+  const output: CliOutput = {
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+    live: process.stderr.isTTY,
+  }
   process.exitCode = await runCli(process.argv.slice(2), output, stop.signal)
 }

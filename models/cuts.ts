@@ -57,7 +57,11 @@ export function findCuts(graph: Graph, ports: Ports, options: CutOptions = {}): 
 /** Whether every block can be carved. */
 function hold(graph: Graph, ports: Ports, points: readonly CutPoint[]): boolean {
   try {
-    const plan = planOf(graph, ports, points.map((p) => p.tensors))
+    const plan = planOf(
+      graph,
+      ports,
+      points.map((p) => p.tensors),
+    )
     const presents = [...plan.blocks.presents]
     for (let k = 0; k < plan.blocks.count; k++) {
       const outputs = points[k]?.tensors ?? plan.blocks.results

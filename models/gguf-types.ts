@@ -8,7 +8,10 @@ export interface GgmlType {
   readonly blockBytes: number
 }
 
-const type = (id: number, name: string, blockElements: number, blockBytes: number): [number, GgmlType] => [id, { name, blockElements, blockBytes }]
+const type = (id: number, name: string, blockElements: number, blockBytes: number): [number, GgmlType] => [
+  id,
+  { name, blockElements, blockBytes },
+]
 
 export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map([
   type(0, 'F32', 1, 4),

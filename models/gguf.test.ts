@@ -63,7 +63,8 @@ describe('reading a GGUF header', () => {
   })
 
   it('refuses a file that is cut off anywhere', () => {
-    for (let length = 0; length < small.length - 24; length++) expect(() => parseGguf(small.subarray(0, length)), `${length} bytes`).toThrow(ManyhandsError)
+    for (let length = 0; length < small.length - 24; length++)
+      expect(() => parseGguf(small.subarray(0, length)), `${length} bytes`).toThrow(ManyhandsError)
   })
 
   it.each([
@@ -119,7 +120,8 @@ describe('reading a GGUF header', () => {
 
 function expectSound(bytes: Uint8Array): void {
   try {
-    for (const tensor of parseGguf(bytes).tensors.values()) if (tensor.offset + tensor.bytes > bytes.length) throw new Error(`${tensor.name} leaves the file`)
+    for (const tensor of parseGguf(bytes).tensors.values())
+      if (tensor.offset + tensor.bytes > bytes.length) throw new Error(`${tensor.name} leaves the file`)
   } catch (thrown) {
     if (!(thrown instanceof ManyhandsError && thrown.code === 'bad-model')) throw thrown
   }

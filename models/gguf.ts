@@ -73,7 +73,8 @@ export function parseGguf(header: Uint8Array, fileBytes: number = header.length)
   }
   const placed = Array.from({ length: tensorCount }, () => readTensor(reader))
   const alignment = metadata.get('general.alignment') ?? 32
-  if (typeof alignment !== 'number' || alignment < 1 || alignment > maxAlignment || alignment % 1 !== 0) throw bad(`alignment ${String(alignment)}`)
+  if (typeof alignment !== 'number' || alignment < 1 || alignment > maxAlignment || alignment % 1 !== 0)
+    throw bad(`alignment ${String(alignment)}`)
   const dataStart = Math.ceil(reader.at / alignment) * alignment
   return { metadata, tensors: placeTensors(placed, dataStart, alignment, fileBytes) }
 }

@@ -23,7 +23,11 @@ export interface GoldenSession {
 export async function openSession(graph: Uint8Array, weights: ReadonlyMap<string, Uint8Array>): Promise<GoldenSession> {
   ort.env.wasm.numThreads = 1
   const externalData = [...weights].map(([path, data]) => ({ path, data }))
-  const session = await ort.InferenceSession.create(graph, { executionProviders: ['wasm'], logSeverityLevel: errorsOnly, externalData }).catch(failed)
+  const session = await ort.InferenceSession.create(graph, {
+    executionProviders: ['wasm'],
+    logSeverityLevel: errorsOnly,
+    externalData,
+  }).catch(failed)
   return {
     async run(feeds) {
       const inputs = Object.fromEntries([...feeds].map(([name, value]) => [name, toOrt(value)]))

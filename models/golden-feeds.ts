@@ -42,7 +42,8 @@ export function goldenFeeds(inputs: readonly InputSpec[], sizes: ReadonlyMap<str
     inputs.map((input) => {
       const dims = input.shape.map((dim) => (typeof dim === 'number' ? dim : (sizes.get(dim) ?? batchSize)))
       const count = elementCount(dims)
-      if (count > maxElements) throw new ManyhandsError('unsupported', `The input ${input.name} of shape [${dims.join(', ')}] is too large for a check run.`)
+      if (count > maxElements)
+        throw new ManyhandsError('unsupported', `The input ${input.name} of shape [${dims.join(', ')}] is too large for a check run.`)
       return [input.name, { dtype: input.dtype, dims, bytes: goldenBytes(input, count) }]
     }),
   )

@@ -20,7 +20,12 @@ export function learnShapes(source: SourceModel, given: Sizes): Promise<Shapes> 
 }
 
 /** These tensors' shapes, a dimension that changes with the inputs' sizes as text. */
-export async function learnSymbolic(source: SourceModel, names: readonly string[], seen: Shapes, given: Sizes): Promise<Map<string, (number | string)[]>> {
+export async function learnSymbolic(
+  source: SourceModel,
+  names: readonly string[],
+  seen: Shapes,
+  given: Sizes,
+): Promise<Map<string, (number | string)[]>> {
   const isSymbolic = source.inputs.some((input) => input.shape.some((dim) => typeof dim === 'string'))
   // A model that can't take other sizes has no dimension that varies.
   const doubled: Shapes = isSymbolic ? await dimsInRun(source, names, given, 2).catch(ifEngineFailed) : new Map()

@@ -124,7 +124,8 @@ async function openLowered(model: Model, job: GoldenJob): Promise<GoldenSession>
   return openSession(writeModel(lowerAttention(lowered.model)), weights)
 }
 
-const locationsOf = ({ graph }: Model) => new Set(graph.initializers.flatMap(({ data }) => (data.kind === 'external' ? [data.location] : [])))
+const locationsOf = ({ graph }: Model) =>
+  new Set(graph.initializers.flatMap(({ data }) => (data.kind === 'external' ? [data.location] : [])))
 
 function plainFeeds(inputs: readonly InputSpec[], dims: Readonly<Record<string, number>>): Map<string, Track> {
   return new Map([...goldenFeeds(inputs, goldenSizes(inputs, dims))].map(([name, value]) => [name, [value]]))
@@ -183,6 +184,7 @@ function concatenated(values: readonly TensorValue[]): Uint8Array {
 function finite(name: string, value: TensorValue): TensorValue {
   if (value.dtype !== 'float32') return value
   const numbers = new Float32Array(value.bytes.buffer, value.bytes.byteOffset, value.bytes.length / 4)
-  if (!numbers.every(Number.isFinite)) throw new ManyhandsError('not-finite', `The model computes infinities or NaN (at ${name}): its weights are damaged.`)
+  if (!numbers.every(Number.isFinite))
+    throw new ManyhandsError('not-finite', `The model computes infinities or NaN (at ${name}): its weights are damaged.`)
   return value
 }

@@ -30,7 +30,8 @@ export function blocksOf(index: GraphIndex, ports: Ports, cuts: readonly (readon
       if (given.has(name)) continue
       const maker = producer.get(name)
       if (maker === undefined) {
-        if (!index.inputs.has(name) && !index.initializers.has(name)) throw badModel(`a cut names the tensor ${name}, which is not in the graph`)
+        if (!index.inputs.has(name) && !index.initializers.has(name))
+          throw badModel(`a cut names the tensor ${name}, which is not in the graph`)
         if (k > 0 && fed.has(name)) throw badModel(`the input ${name} crosses cut ${k - 1} without being in it`)
         continue
       }
@@ -41,7 +42,9 @@ export function blocksOf(index: GraphIndex, ports: Ports, cuts: readonly (readon
     }
   }
   assignTails(index, isPresent, of, everywhere)
-  const presents = new Map(graph.outputs.filter(({ name }) => isPresent.has(name)).map(({ name }) => [name, Math.max(0, of[producer.get(name) ?? -1] ?? 0)]))
+  const presents = new Map(
+    graph.outputs.filter(({ name }) => isPresent.has(name)).map(({ name }) => [name, Math.max(0, of[producer.get(name) ?? -1] ?? 0)]),
+  )
   return { count: cuts.length + 1, of, presents, results }
 }
 

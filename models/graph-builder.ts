@@ -6,7 +6,11 @@ import { utf8 } from '../protocol/bytes.ts'
 import type { ElementType } from './onnx/element-types.ts'
 import type { Attribute, Dim, Graph, Node, Tensor, TensorData, ValueInfo } from './onnx/model.ts'
 
-export type AttributeValue = { readonly int: number } | { readonly float: number } | { readonly ints: readonly number[] } | { readonly text: string }
+export type AttributeValue =
+  | { readonly int: number }
+  | { readonly float: number }
+  | { readonly ints: readonly number[] }
+  | { readonly text: string }
 
 export class GraphBuilder {
   private readonly nodes: Node[] = []
@@ -16,7 +20,12 @@ export class GraphBuilder {
   private readonly valueInfo: ValueInfo[] = []
 
   /** One node with one or more outputs; returns the first output's name. `op` is `Add`, or `com.microsoft.MatMulNBits`. */
-  node(op: string, inputs: readonly string[], outputs: string | readonly string[], attributes: Readonly<Record<string, AttributeValue>> = {}): string {
+  node(
+    op: string,
+    inputs: readonly string[],
+    outputs: string | readonly string[],
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+  ): string {
     const names = typeof outputs === 'string' ? [outputs] : outputs
     const dot = op.lastIndexOf('.')
     const first = names[0] as string

@@ -35,7 +35,16 @@ const products: ReadonlyMap<string, number> = new Map([
 ])
 const recurrent: ReadonlySet<string> = new Set(['LSTM', 'GRU', 'RNN', 'DynamicQuantizeLSTM'])
 /** Nodes through which weights pass on their way to a product, element by element. */
-const passing: ReadonlySet<string> = new Set(['Cast', 'DequantizeLinear', 'Transpose', 'Reshape', 'Identity', 'Squeeze', 'Unsqueeze', 'QuantizeLinear'])
+const passing: ReadonlySet<string> = new Set([
+  'Cast',
+  'DequantizeLinear',
+  'Transpose',
+  'Reshape',
+  'Identity',
+  'Squeeze',
+  'Unsqueeze',
+  'QuantizeLinear',
+])
 
 export class CostModel {
   readonly #index: GraphIndex
@@ -55,9 +64,11 @@ export class CostModel {
     if (product !== undefined) return this.#product(node, product)
     if (opType === 'ConvTranspose') return this.#transposedConvolution(node)
     if (opType === 'MatMulNBits') return this.#rows(node, int(node, 'N')) * int(node, 'N') * int(node, 'K')
-    if (recurrent.has(opType)) return (this.#dims(node.inputs[0])?.[0] ?? 1) * (this.#weightElements(node.inputs[1]) + this.#weightElements(node.inputs[2]))
+    if (recurrent.has(opType))
+      return (this.#dims(node.inputs[0])?.[0] ?? 1) * (this.#weightElements(node.inputs[1]) + this.#weightElements(node.inputs[2]))
     let inner = 0
-    for (const attribute of node.attributes.values()) for (const graph of subgraphs(attribute)) for (const n of graph.nodes) inner += this.#inner(n, graph.initializers)
+    for (const attribute of node.attributes.values())
+      for (const graph of subgraphs(attribute)) for (const n of graph.nodes) inner += this.#inner(n, graph.initializers)
     return inner
   }
 
@@ -65,7 +76,8 @@ export class CostModel {
   #inner(node: Node, initializers: readonly Tensor[]): number {
     if (!convolutions.has(node.opType) && !products.has(node.opType) && !recurrent.has(node.opType)) {
       let inner = 0
-      for (const attribute of node.attributes.values()) for (const graph of subgraphs(attribute)) for (const n of graph.nodes) inner += this.#inner(n, graph.initializers)
+      for (const attribute of node.attributes.values())
+        for (const graph of subgraphs(attribute)) for (const n of graph.nodes) inner += this.#inner(n, graph.initializers)
       return inner
     }
     let most = 0

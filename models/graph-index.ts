@@ -50,7 +50,8 @@ export function indexGraph(graph: Graph): GraphIndex {
 /** The names a node reads, each once: its inputs, and what its sub-graphs take from outside. */
 export function readsOf(node: Node): readonly string[] {
   const names = new Set(node.inputs)
-  for (const attribute of node.attributes.values()) for (const graph of subgraphs(attribute)) for (const name of captured(graph)) names.add(name)
+  for (const attribute of node.attributes.values())
+    for (const graph of subgraphs(attribute)) for (const name of captured(graph)) names.add(name)
   names.delete('')
   return [...names]
 }
@@ -71,7 +72,11 @@ function captured(graph: Graph): Set<string> {
 }
 
 /** Undefined where the nodes already stand in order. */
-function topologicalOrder(nodes: readonly Node[], reads: readonly (readonly string[])[], given: (name: string) => boolean): number[] | undefined {
+function topologicalOrder(
+  nodes: readonly Node[],
+  reads: readonly (readonly string[])[],
+  given: (name: string) => boolean,
+): number[] | undefined {
   const maker = new Map<string, number>()
   for (const [i, node] of nodes.entries()) {
     for (const output of node.outputs) {

@@ -105,10 +105,12 @@ function spansOf(index: GraphIndex, ports: Ports, everywhere: Uint8Array): Spans
 
   const crossing: Span[] = []
   const roles = new Map(ports.inputs.map((p) => [p.name, p.role]))
-  for (const name of index.inputs.keys()) if (isFed(roles.get(name) ?? 'feed')) crossing.push({ name, from: 0, to: lastRead.get(name) ?? -1 })
+  for (const name of index.inputs.keys())
+    if (isFed(roles.get(name) ?? 'feed')) crossing.push({ name, from: 0, to: lastRead.get(name) ?? -1 })
   for (const [i, node] of nodes.entries()) {
     if (everywhere[i]) continue
-    for (const name of node.outputs) if (name !== '' && lastRead.has(name)) crossing.push({ name, from: i + 1, to: lastRead.get(name) ?? -1 })
+    for (const name of node.outputs)
+      if (name !== '' && lastRead.has(name)) crossing.push({ name, from: i + 1, to: lastRead.get(name) ?? -1 })
   }
 
   const presents = ports.outputs.filter((p) => p.role === 'present')

@@ -93,7 +93,14 @@ function splitSkipNorm(node: Node, taken: Set<string>, read: ReadonlySet<string>
   if (!x || !skip || !gamma || !out || read.has(mean ?? '') || read.has(deviation ?? '')) return undefined
   const sum = residual || fresh(`${out}.sum`, taken)
   const plain = { domain: '', overload: '' }
-  const add = (a: string, b: string, to: string): Node => ({ ...plain, name: to, opType: 'Add', inputs: [a, b], outputs: [to], attributes: new Map() })
+  const add = (a: string, b: string, to: string): Node => ({
+    ...plain,
+    name: to,
+    opType: 'Add',
+    inputs: [a, b],
+    outputs: [to],
+    attributes: new Map(),
+  })
   const unbiased = bias ? fresh(`${out}.unbiased_sum`, taken) : sum
   const attributes = new Map<string, Attribute>([
     ['axis', { type: 'int', value: -1n }],

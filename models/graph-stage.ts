@@ -64,7 +64,12 @@ interface OwnNodes {
   readonly missing: readonly string[]
 }
 
-function ownNodes({ index, ports, blocks, everywhere }: Plan, range: BlockRange, given: ReadonlySet<string>, outputs: readonly string[]): OwnNodes {
+function ownNodes(
+  { index, ports, blocks, everywhere }: Plan,
+  range: BlockRange,
+  given: ReadonlySet<string>,
+  outputs: readonly string[],
+): OwnNodes {
   const fed = range.first === 0 ? new Set<string>() : fedInputs(index, ports)
   const nodes = new Set<number>()
   const names = new Set<string>()
@@ -82,7 +87,8 @@ function ownNodes({ index, ports, blocks, everywhere }: Plan, range: BlockRange,
       continue
     }
     const block = blocks.of[maker] ?? -1
-    if (block < range.first || block >= range.end) throw badModel(`the tensor ${name} crosses a border of blocks ${range.first} to ${range.end - 1} in no cut`)
+    if (block < range.first || block >= range.end)
+      throw badModel(`the tensor ${name} crosses a border of blocks ${range.first} to ${range.end - 1} in no cut`)
     if (nodes.has(maker)) continue
     nodes.add(maker)
     for (const read of index.reads[maker] ?? []) wanted.push(read)
@@ -97,7 +103,12 @@ interface PreludeNodes {
   readonly rewired: boolean
 }
 
-function preludeNodes({ index, ports, everywhere, standIns }: Plan, range: BlockRange, given: ReadonlySet<string>, own: OwnNodes): PreludeNodes {
+function preludeNodes(
+  { index, ports, everywhere, standIns }: Plan,
+  range: BlockRange,
+  given: ReadonlySet<string>,
+  own: OwnNodes,
+): PreludeNodes {
   const roles = new Map(ports.inputs.map((p) => [p.name, p.role]))
   /** Mask and positions are anybody's, fed inputs the first stage's, caches those of the stage that works on them. */
   const has = (port: string): boolean => {
@@ -121,7 +132,8 @@ function preludeNodes({ index, ports, everywhere, standIns }: Plan, range: Block
       continue
     }
     const port = standIns.for(node, has)
-    if (port === undefined) throw badModel(`blocks ${range.first} to ${range.end - 1} need the shape of ${node.inputs[0]}, and have nothing like it`)
+    if (port === undefined)
+      throw badModel(`blocks ${range.first} to ${range.end - 1} need the shape of ${node.inputs[0]}, and have nothing like it`)
     names.add(port)
     nodes.set(maker, { ...node, inputs: [port] })
     rewired ||= port !== node.inputs[0]

@@ -14,7 +14,9 @@ export class StandIns {
 
   constructor(index: GraphIndex, ports: Ports) {
     const roles = new Map<string, string>([...ports.inputs, ...ports.outputs].map((p) => [p.name, p.role]))
-    const declared = [...index.inputs.values(), ...index.graph.outputs].filter(({ name }) => !['result', 'logits'].includes(roles.get(name) ?? 'result'))
+    const declared = [...index.inputs.values(), ...index.graph.outputs].filter(
+      ({ name }) => !['result', 'logits'].includes(roles.get(name) ?? 'result'),
+    )
     this.#selfMade = new Set(ports.inputs.filter((p) => isSelfMade(p.role)).map((p) => p.name))
     for (const { name, type } of declared.toSorted((a, b) => Number(this.#selfMade.has(b.name)) - Number(this.#selfMade.has(a.name)))) {
       if (type.kind !== 'tensor' || !type.dims || type.dims.includes('')) continue

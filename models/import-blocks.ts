@@ -57,7 +57,12 @@ export async function cutSource(source: SourceModel, sizes: Sizes): Promise<CutS
 type CrossingTensor = Cut['tensors'][number]
 
 /** Type and shape of what crosses: an input's, else as the graph says, else as learned. */
-async function crossingSpecs(source: SourceModel, names: ReadonlySet<string>, shapes: Shapes, sizes: Sizes): Promise<Map<string, CrossingTensor>> {
+async function crossingSpecs(
+  source: SourceModel,
+  names: ReadonlySet<string>,
+  shapes: Shapes,
+  sizes: Sizes,
+): Promise<Map<string, CrossingTensor>> {
   const specs = new Map<string, CrossingTensor>()
   for (const { name, dtype, shape } of source.inputs) specs.set(name, { name, dtype, shape })
   for (const { name, type } of source.model.graph.valueInfo) {

@@ -69,7 +69,11 @@ export async function readSource(file: string | Bytes): Promise<SourceModel> {
   }
 }
 
-async function publishSource(source: SourceModel, blobs: BlobFolder, options: ImportOptions & { readonly name: string }): Promise<Manifest> {
+async function publishSource(
+  source: SourceModel,
+  blobs: BlobFolder,
+  options: ImportOptions & { readonly name: string },
+): Promise<Manifest> {
   const { name, signal } = options
   const report = (phase: 'writing' | 'golden', done: number, total: number) => options.onProgress?.({ phase, what: name, done, total })
   const dims = options.goldenDims ?? {}
@@ -149,7 +153,11 @@ async function writeShards(
 
 /** The graph with its weights where the shards have them. */
 function inShards(model: Model, layout: ShardLayout): Model {
-  const places = new Map(layout.shards.flatMap(({ parts }, i) => parts.map((part) => [part.location, { location: `${shardPrefix}${i}`, start: part.offset }] as const)))
+  const places = new Map(
+    layout.shards.flatMap(({ parts }, i) =>
+      parts.map((part) => [part.location, { location: `${shardPrefix}${i}`, start: part.offset }] as const),
+    ),
+  )
   const initializers = model.graph.initializers.flatMap((tensor): Tensor[] => {
     const { data } = tensor
     if (data.kind !== 'external') return [tensor]
@@ -168,6 +176,10 @@ async function putFiles(files: Readonly<Record<string, Bytes>>, blobs: BlobFolde
 
 /** Lower case, words joined by dashes, as a manifest's name must be. */
 function asName(text: string): string {
-  const name = text.toLowerCase().replace(/[^a-z0-9._]+/g, '-').replace(/^[^a-z0-9]+|-+$/g, '').slice(0, 80)
+  const name = text
+    .toLowerCase()
+    .replace(/[^a-z0-9._]+/g, '-')
+    .replace(/^[^a-z0-9]+|-+$/g, '')
+    .slice(0, 80)
   return name === '' ? 'model' : name
 }

@@ -103,21 +103,29 @@ class FolderLibrary implements Library {
 
   async find(nameOrRevision: string): Promise<LibraryModel> {
     const byRevision = /^[0-9a-f]+$/.test(nameOrRevision) && nameOrRevision.length >= shortestRevision
-    const found = (await this.models()).filter((m) => m.manifest.name === nameOrRevision || (byRevision && m.revision.startsWith(nameOrRevision)))
-    if (found.length > 1) throw new ManyhandsError('bad-input', `${nameOrRevision} means several models: name one by its revision (${found.map((m) => m.revision.slice(0, 12)).join(', ')}).`)
+    const found = (await this.models()).filter(
+      (m) => m.manifest.name === nameOrRevision || (byRevision && m.revision.startsWith(nameOrRevision)),
+    )
+    if (found.length > 1)
+      throw new ManyhandsError(
+        'bad-input',
+        `${nameOrRevision} means several models: name one by its revision (${found.map((m) => m.revision.slice(0, 12)).join(', ')}).`,
+      )
     if (!found[0]) throw new ManyhandsError('unknown-model', `The library in ${this.directory} has no model ${nameOrRevision}.`)
     return found[0]
   }
 
   async add(name: string, options: AddOptions = {}): Promise<LibraryModel> {
     const entry = catalogueEntry(name)
-    if (!entry) throw new ManyhandsError('unknown-model', `The catalogue has no model ${name}; it has ${catalogue.map((e) => e.name).join(', ')}.`)
+    if (!entry)
+      throw new ManyhandsError('unknown-model', `The catalogue has no model ${name}; it has ${catalogue.map((e) => e.name).join(', ')}.`)
     const known = await this.importedBefore(entry)
     if (known) return known
     const downloads = join(this.directory, 'downloads')
     const weights = await fetchFile(entry.weights, downloads, options)
     const files: Record<string, Bytes> = {}
-    for (const [file, wanted] of Object.entries(entry.files ?? {})) files[file] = new Uint8Array(await readFile(await fetchFile(wanted, downloads, options)))
+    for (const [file, wanted] of Object.entries(entry.files ?? {}))
+      files[file] = new Uint8Array(await readFile(await fetchFile(wanted, downloads, options)))
     const { title, license, origin, task, goldenDims } = entry
     const described: ImportOptions = { name: entry.name, title, license, origin, task, files, ...(goldenDims ? { goldenDims } : {}) }
     const added = await this.addFile(weights, { ...options, ...described })

@@ -35,7 +35,8 @@ export function llamaConfig(gguf: Gguf): LlamaConfig {
   if (architecture !== 'llama') throw unsupported(`architecture ${JSON.stringify(architecture)}; llama is read`)
   const integer = (key: string, most: number, fallback?: number): number => {
     const value = gguf.metadata.get(`llama.${key}`) ?? fallback
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > most) throw badGguf(`llama.${key} is ${String(value)}`)
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > most)
+      throw badGguf(`llama.${key} is ${String(value)}`)
     return value
   }
   const real = (key: string, fallback?: number): number => {

@@ -46,7 +46,8 @@ export class LlamaWeights {
   async vector(tensorName: string, name: string, length: number): Promise<string> {
     const tensor = this.take(tensorName, [length])
     if (tensor.type.name !== 'F32') throw unsupported(`tensor ${tensorName} of type ${tensor.type.name}; F32 is read`)
-    if (tensor.bytes <= inlineBytes) return this.graph.initializer(name, 'float32', [length], { kind: 'raw', bytes: await this.read(tensor) })
+    if (tensor.bytes <= inlineBytes)
+      return this.graph.initializer(name, 'float32', [length], { kind: 'raw', bytes: await this.read(tensor) })
     return this.constant(name, 'float32', [length], { bytes: tensor.bytes, load: () => this.read(tensor) })
   }
 
@@ -92,7 +93,10 @@ export class LlamaWeights {
       case 'F32': {
         const size = kind === 'F16' ? 2 : 4
         const load = byRow ? raw : async () => transpose(await raw(), rows, columns, size)
-        this.constant(values, kind === 'F16' ? 'float16' : 'float32', byRow ? [rows, columns] : [columns, rows], { bytes: tensor.bytes, load })
+        this.constant(values, kind === 'F16' ? 'float16' : 'float32', byRow ? [rows, columns] : [columns, rows], {
+          bytes: tensor.bytes,
+          load,
+        })
         return { kind, ...weight }
       }
       default:
@@ -118,7 +122,8 @@ export class LlamaWeights {
   /** The rows of the matrix that `ids` name, as f32. */
   lookUp(weight: Weight, ids: string, out: string): string {
     const { graph } = this
-    if (weight.kind === 'Q4_0' || weight.kind === 'Q4_1') throw unsupported(`a token embedding of type ${weight.kind}; F32, F16 and Q8_0 are read`)
+    if (weight.kind === 'Q4_0' || weight.kind === 'Q4_1')
+      throw unsupported(`a token embedding of type ${weight.kind}; F32, F16 and Q8_0 are read`)
     if (weight.kind === 'Q8_0') {
       const scale = graph.node('Cast', [weight.scale], `${out}.scale`, toFloat)
       const attributes = { gather_axis: { int: 0 }, quantize_axis: { int: 1 }, block_size: { int: blockSize }, bits: { int: 8 } }
@@ -165,7 +170,8 @@ export class LlamaWeights {
   private take(name: string, dims: readonly number[]): GgufTensor {
     const tensor = this.gguf.tensors.get(name)
     if (!tensor) throw badGguf(`it has no tensor ${name}`)
-    if (tensor.dims.join() !== dims.join()) throw badGguf(`tensor ${name} has the shape [${tensor.dims.join(', ')}], not [${dims.join(', ')}]`)
+    if (tensor.dims.join() !== dims.join())
+      throw badGguf(`tensor ${name} has the shape [${tensor.dims.join(', ')}], not [${dims.join(', ')}]`)
     this.used.add(name)
     return tensor
   }

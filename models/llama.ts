@@ -69,8 +69,18 @@ function ports(config: LlamaConfig): { inputs: InputSpec[]; outputs: OutputSpec[
   const outputs: OutputSpec[] = [{ name: 'logits', dtype: 'float32', shape: [batch, rows, config.vocab], role: 'logits' }]
   for (let layer = 0; layer < config.layers; layer++) {
     for (const half of ['key', 'value']) {
-      inputs.push({ name: `past_key_values.${layer}.${half}`, dtype: 'float32', shape: [batch, config.kvHeads, past, config.headDim], role: 'past' })
-      outputs.push({ name: `present.${layer}.${half}`, dtype: 'float32', shape: [batch, config.kvHeads, total, config.headDim], role: 'present' })
+      inputs.push({
+        name: `past_key_values.${layer}.${half}`,
+        dtype: 'float32',
+        shape: [batch, config.kvHeads, past, config.headDim],
+        role: 'past',
+      })
+      outputs.push({
+        name: `present.${layer}.${half}`,
+        dtype: 'float32',
+        shape: [batch, config.kvHeads, total, config.headDim],
+        role: 'present',
+      })
     }
   }
   return { inputs, outputs }
@@ -107,20 +117,38 @@ function lengths(graph: GraphBuilder): Pick<Shared, 'lastIndex' | 'total'> {
   const toInt = { to: { int: 6 } }
   const attended = graph.node('ReduceSum', ['attention_mask', one], 'mask.attended', { keepdims: { int: 0 } })
   const lastIndex = graph.node('Cast', [graph.node('Sub', [attended, one], 'mask.last_index.i64')], 'mask.last_index', toInt)
-  const size = graph.node('Gather', [graph.node('Shape', ['attention_mask'], 'mask.shape'), graph.int64s('axis', [1], [])], 'mask.total.i64')
+  const size = graph.node(
+    'Gather',
+    [graph.node('Shape', ['attention_mask'], 'mask.shape'), graph.int64s('axis', [1], [])],
+    'mask.total.i64',
+  )
   return { lastIndex, total: graph.node('Cast', [size], 'mask.total', toInt) }
 }
 
-async function attention(graph: GraphBuilder, weights: LlamaWeights, config: LlamaConfig, layer: number, x: string, shared: Shared): Promise<string> {
+async function attention(
+  graph: GraphBuilder,
+  weights: LlamaWeights,
+  config: LlamaConfig,
+  layer: number,
+  x: string,
+  shared: Shared,
+): Promise<string> {
   const { hidden, heads, kvHeads, headDim } = config
   const name = `model.layers.${layer}`
   const blk = `blk.${layer}`
   const normed = await norm(graph, weights, config, `${blk}.attn_norm.weight`, `${name}.input_layernorm`, x)
   const project = (part: string, letter: string, size: number, rotated: boolean) => {
-    const matrix = weights.matrix(`${blk}.attn_${part}.weight`, `${name}.self_attn.${letter}_proj`, size, hidden, rotated ? { headDim } : {})
+    const matrix = weights.matrix(
+      `${blk}.attn_${part}.weight`,
+      `${name}.self_attn.${letter}_proj`,
+      size,
+      hidden,
+      rotated ? { headDim } : {},
+    )
     return weights.multiply(matrix, normed, `${name}.self_attn.${letter}_proj`)
   }
-  const rotate = (input: string) => graph.node('com.microsoft.RotaryEmbedding', [input, 'position_ids', shared.cos, shared.sin], `${input}.rotated`)
+  const rotate = (input: string) =>
+    graph.node('com.microsoft.RotaryEmbedding', [input, 'position_ids', shared.cos, shared.sin], `${input}.rotated`)
   const q = rotate(project('q', 'q', heads * headDim, true))
   const k = rotate(project('k', 'k', kvHeads * headDim, true))
   const v = project('v', 'v', kvHeads * headDim, false)
@@ -147,9 +175,21 @@ async function mlp(graph: GraphBuilder, weights: LlamaWeights, config: LlamaConf
   return graph.node('Add', [x, weights.multiply(down, gated, `${name}.down_proj`)], `${name}.residual`)
 }
 
-async function norm(graph: GraphBuilder, weights: LlamaWeights, config: LlamaConfig, tensor: string, name: string, x: string): Promise<string> {
+async function norm(
+  graph: GraphBuilder,
+  weights: LlamaWeights,
+  config: LlamaConfig,
+  tensor: string,
+  name: string,
+  x: string,
+): Promise<string> {
   const scale = await weights.vector(tensor, `${name}.weight`, config.hidden)
-  return graph.node('SimplifiedLayerNormalization', [x, scale], name, { axis: { int: -1 }, epsilon: { float: config.epsilon }, stash_type: { int: 1 } })
+  return graph.node('SimplifiedLayerNormalization', [x, scale], name, {
+    axis: { int: -1 },
+    epsilon: { float: config.epsilon },
+    stash_type: { int: 1 },
+  })
 }
 
-const describe = (graph: GraphBuilder, residual: string, config: LlamaConfig) => graph.describe(residual, 'float32', [batch, rows, config.hidden])
+const describe = (graph: GraphBuilder, residual: string, config: LlamaConfig) =>
+  graph.describe(residual, 'float32', [batch, rows, config.hidden])

@@ -16,7 +16,12 @@ export interface BlockLayout {
  * @param offsets one for each block; f64, as -scale * zeroPoint of an f32 scale needs more than 24 bits
  * @returns f32 [rows, columns]
  */
-export function dequantizeBlocks(values: Uint8Array, layout: BlockLayout, scales: Float32Array, offsets: Float64Array): Float32Array<ArrayBuffer> {
+export function dequantizeBlocks(
+  values: Uint8Array,
+  layout: BlockLayout,
+  scales: Float32Array,
+  offsets: Float64Array,
+): Float32Array<ArrayBuffer> {
   const { bits, blockSize, rows, columns } = layout
   const out = new Float32Array(rows * columns)
   const blocks = Math.ceil(columns / blockSize)
@@ -59,7 +64,13 @@ export interface AxisLayout {
 export type IntegerType = 'int8' | 'uint8' | 'int4' | 'uint4'
 
 /** `DequantizeLinear` of a constant: (q - zeroPoint) * scale. */
-export function dequantizeAxis(values: Uint8Array, type: IntegerType, layout: AxisLayout, scales: Float32Array, zeroPoints: Uint8Array | undefined): Float32Array<ArrayBuffer> {
+export function dequantizeAxis(
+  values: Uint8Array,
+  type: IntegerType,
+  layout: AxisLayout,
+  scales: Float32Array,
+  zeroPoints: Uint8Array | undefined,
+): Float32Array<ArrayBuffer> {
   const { outer, axis, inner, blockSize, strides } = layout
   const element = reader(type)
   const out = new Float32Array(outer * axis * inner)

@@ -35,7 +35,14 @@ export function fused(node: Node, x: string, matrix: string, out: string = node.
   return plain(node, 'FusedMatMul', 'com.microsoft', [x, matrix], out, [['transB', 1n]])
 }
 
-function plain(from: Node, opType: string, domain: string, inputs: readonly string[], out: string, ints: readonly (readonly [string, bigint])[]): Node {
+function plain(
+  from: Node,
+  opType: string,
+  domain: string,
+  inputs: readonly string[],
+  out: string,
+  ints: readonly (readonly [string, bigint])[],
+): Node {
   const attributes = new Map<string, Attribute>(ints.map(([name, value]) => [name, { type: 'int', value }]))
   return { name: from.name, opType, domain, overload: '', inputs, outputs: [out], attributes }
 }
@@ -78,7 +85,8 @@ function lowerGather(node: Node, maker: WeightMaker): readonly Node[] | undefine
   const bits = int(node, 'bits', 4)
   const [rows = 0, width = 0] = quant?.dims ?? []
   const layout = { bits, blockSize: int(node, 'block_size', 128), rows, columns: (width * 8) / bits }
-  const isTable = quant?.dtype === 'uint8' && quant.dims.length === 2 && int(node, 'gather_axis', 0) === 0 && int(node, 'quantize_axis', 1) === 1
+  const isTable =
+    quant?.dtype === 'uint8' && quant.dims.length === 2 && int(node, 'gather_axis', 0) === 0 && int(node, 'quantize_axis', 1) === 1
   if (!ids || !quant || !scale?.isFloat32 || !isTable || !isBlocks(layout) || layout.columns % layout.blockSize !== 0) return undefined
   const zero = zeros ? zeroOf(maker.initializer(zeros)) : 2 ** (bits - 1)
   const table = zero === undefined ? undefined : maker.blocks(quant, layout, scale, zero)

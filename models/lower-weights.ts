@@ -3,7 +3,15 @@
  * computed when the caller asks. Two nodes that read the same quantised bytes share one f32 weight.
  */
 import type { GraphIndex } from './graph-index.ts'
-import { dequantizeAxis, dequantizeBlocks, expectLength, toFloats, type AxisLayout, type BlockLayout, type IntegerType } from './lower-dequantize.ts'
+import {
+  dequantizeAxis,
+  dequantizeBlocks,
+  expectLength,
+  toFloats,
+  type AxisLayout,
+  type BlockLayout,
+  type IntegerType,
+} from './lower-dequantize.ts'
 import { badModel } from './onnx/bad-model.ts'
 import { elementCountOf } from './onnx/element-types.ts'
 import type { Tensor } from './onnx/model.ts'
@@ -89,7 +97,11 @@ export class WeightMaker {
     expectLength(quant.name, elementCountOf(quant.dims), (rows * perRow * blockSize * bits) / 8)
     expectLength(scale.tensor.name, elementCountOf(scale.tensor.dims), rows * perRow)
     const zeros = typeof zero === 'number' ? undefined : 'packed' in zero ? zero.packed : zero.minimum.tensor
-    const key = JSON.stringify([layout, typeof zero === 'number' ? zero : Object.keys(zero), ...[quant, scale.tensor, zeros].map((t) => t && placeOf(t))])
+    const key = JSON.stringify([
+      layout,
+      typeof zero === 'number' ? zero : Object.keys(zero),
+      ...[quant, scale.tensor, zeros].map((t) => t && placeOf(t)),
+    ])
     const make = (read: ReadWeights) => {
       const scales = toFloats(bytesOf(scale.tensor, read), scale.type)
       return dequantizeBlocks(bytesOf(quant, read), layout, scales, offsetsOf(zero, layout, scales, read))
@@ -103,14 +115,27 @@ export class WeightMaker {
   }
 
   /** The constant that a `DequantizeLinear` made, likewise. */
-  replaceInteger(output: string, quant: Tensor, type: IntegerType, layout: AxisLayout, scale: FloatConstant, zero: Tensor | undefined): void {
+  replaceInteger(
+    output: string,
+    quant: Tensor,
+    type: IntegerType,
+    layout: AxisLayout,
+    scale: FloatConstant,
+    zero: Tensor | undefined,
+  ): void {
     this.#add(output, quant.dims, [quant, scale.tensor, ...(zero ? [zero] : [])], (read) => {
       const scales = toFloats(bytesOf(scale.tensor, read), scale.type)
       return dequantizeAxis(bytesOf(quant, read), type, layout, scales, zero && bytesOf(zero, read))
     })
   }
 
-  #matrix(key: string, wanted: string, dims: readonly number[], sources: readonly Tensor[], make: (read: ReadWeights) => Float32Array<ArrayBuffer>): string {
+  #matrix(
+    key: string,
+    wanted: string,
+    dims: readonly number[],
+    sources: readonly Tensor[],
+    make: (read: ReadWeights) => Float32Array<ArrayBuffer>,
+  ): string {
     const known = this.#matrices.get(key)
     if (known !== undefined) return known
     let name = wanted
@@ -144,7 +169,8 @@ function bytesOf({ name, data }: Tensor, read: ReadWeights): Uint8Array {
   if (data.kind === 'raw') return data.bytes
   if (data.kind !== 'external') return new Uint8Array()
   const bytes = read(data.location, data.offset, data.length)
-  if (bytes.length !== data.length) throw badModel(`the weights ${name} ask for ${data.length} bytes of ${data.location}, which has ${bytes.length} there`)
+  if (bytes.length !== data.length)
+    throw badModel(`the weights ${name} ask for ${data.length} bytes of ${data.location}, which has ${bytes.length} there`)
   return bytes
 }
 

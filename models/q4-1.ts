@@ -80,7 +80,11 @@ export function findQ41(graph: Graph): Q41Match[] {
     if (!fine || !coarse || !turned || !offset || !min || !lift || !scale || !blocks) return []
     const { bits, block_size: block, N: rows, K: columns } = Object.fromEntries(fine.attributes)
     const isPattern =
-      isInt(bits, 4) && isInt(block, q41BlockSize) && fine.inputs.length === 3 && fine.inputs[2] === scale.outputs[0] && blocks.inputs[0] === fine.inputs[0]
+      isInt(bits, 4) &&
+      isInt(block, q41BlockSize) &&
+      fine.inputs.length === 3 &&
+      fine.inputs[2] === scale.outputs[0] &&
+      blocks.inputs[0] === fine.inputs[0]
     if (!isPattern || rows?.type !== 'int' || columns?.type !== 'int' || !zeroPoints.has(lift.inputs[1] ?? '')) return []
     const names = { quant: fine.inputs[1] as string, scale: scale.inputs[0] as string, min: min.inputs[0] as string }
     return {

@@ -19,7 +19,10 @@ export async function rotaryTables(weights: LlamaWeights, config: LlamaConfig): 
 
 /** Radians a position, one for each pair of a head; `factors` are llama 3's divisors for long contexts. */
 export function rotaryFrequencies(config: Pick<LlamaConfig, 'headDim' | 'ropeBase' | 'ropeDivisor'>, factors?: Float32Array): Float64Array {
-  return Float64Array.from({ length: config.headDim / 2 }, (_, i) => config.ropeBase ** ((-2 * i) / config.headDim) / (config.ropeDivisor * (factors?.[i] ?? 1)))
+  return Float64Array.from(
+    { length: config.headDim / 2 },
+    (_, i) => config.ropeBase ** ((-2 * i) / config.headDim) / (config.ropeDivisor * (factors?.[i] ?? 1)),
+  )
 }
 
 function rotaryTable(positions: number, frequencies: Float64Array, of: (angle: number) => number): Bytes {

@@ -47,7 +47,9 @@ export function shardLayout(reads: readonly ReadonlySet<string>[], sizes: Readon
     group.locations.push(location)
   }
   // By first block, so that shards lie in the order in which a stage reads them.
-  const ordered = [...groups.values()].sort((a, b) => (a.blocks[0] as number) - (b.blocks[0] as number) || a.blocks.length - b.blocks.length)
+  const ordered = [...groups.values()].sort(
+    (a, b) => (a.blocks[0] as number) - (b.blocks[0] as number) || a.blocks.length - b.blocks.length,
+  )
   const shards: ShardPlan[] = []
   const ofBlock: number[][] = reads.map(() => [])
   for (const { blocks, locations } of ordered) {
@@ -63,7 +65,8 @@ function packed(locations: readonly string[], sizes: ReadonlyMap<string, number>
   const shards: { parts: PlacedPart[]; bytes: number }[] = []
   for (const location of locations) {
     const bytes = sizes.get(location) as number
-    if (bytes > maxShardBytes) throw new ManyhandsError('unsupported', `The weight ${location} has ${bytes} bytes; a shard may have ${maxShardBytes}.`)
+    if (bytes > maxShardBytes)
+      throw new ManyhandsError('unsupported', `The weight ${location} has ${bytes} bytes; a shard may have ${maxShardBytes}.`)
     let last = shards.at(-1)
     if (!last || last.bytes + bytes > wholeShardBytes) shards.push((last = { parts: [], bytes: 0 }))
     const offset = Math.ceil(last.bytes / alignment) * alignment

@@ -45,13 +45,17 @@ export async function runCommand(command: readonly string[], options: CommandOpt
   const code = await exit
   if (options.signal?.aborted) throw new ManyhandsError('aborted', 'Stopped.')
   if (limit.aborted) throw new ManyhandsError('unavailable', `${program} took longer than ${maxCommandMs / 60_000} minutes`)
-  if (code !== 0) throw new ManyhandsError('unavailable', typeof code === 'string' ? code : lastWords(complaints) || `${program} ended with code ${code}`)
+  if (code !== 0)
+    throw new ManyhandsError('unavailable', typeof code === 'string' ? code : lastWords(complaints) || `${program} ended with code ${code}`)
   return kept
 }
 
 /** The line of an error message that says most: the first that a client marks as its error, else the last. */
 function lastWords(text: string): string {
-  const lines = text.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  const lines = text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
   const marked = lines.find((line) => /^(error|npm error)\b/i.test(line) && !/npm error (code|errno|syscall)/i.test(line))
   return (marked ?? lines.at(-1) ?? '').slice(0, 300)
 }

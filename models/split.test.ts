@@ -10,7 +10,8 @@ const total = (all: readonly { cost: number }[], { first, end }: BlockRange) => 
 /** Every way to cut `n` blocks into `stages` runs. */
 function* splits(n: number, stages: number, first = 0): Generator<BlockRange[]> {
   if (stages === 1) yield [{ first, end: n }]
-  else for (let end = first + 1; end <= n - stages + 1; end++) for (const rest of splits(n, stages - 1, end)) yield [{ first, end }, ...rest]
+  else
+    for (let end = first + 1; end <= n - stages + 1; end++) for (const rest of splits(n, stages - 1, end)) yield [{ first, end }, ...rest]
 }
 
 describe('sharing blocks out among stages', () => {

@@ -29,10 +29,12 @@ const preTokenizers: Readonly<Record<string, object>> = { smollm: digitsThenGpt2
 /** @throws ManyhandsError bad-model, or unsupported for a vocabulary of another kind */
 export function ggufTokenizer(gguf: Gguf, model: { readonly vocab: number; readonly context: number }): GgufTokenizer {
   const meta = (key: string) => gguf.metadata.get(`tokenizer.${key}`)
-  if (meta('ggml.model') !== 'gpt2') throw unsupported(`a tokenizer of kind ${JSON.stringify(meta('ggml.model'))}; gpt2 (byte-level BPE) is read`)
+  if (meta('ggml.model') !== 'gpt2')
+    throw unsupported(`a tokenizer of kind ${JSON.stringify(meta('ggml.model'))}; gpt2 (byte-level BPE) is read`)
   const pre = meta('ggml.pre')
   const preTokenizer = typeof pre === 'string' && Object.hasOwn(preTokenizers, pre) ? preTokenizers[pre] : undefined
-  if (!preTokenizer) throw unsupported(`a tokenizer that splits text as ${JSON.stringify(pre)}; ${Object.keys(preTokenizers).join(' and ')} are read`)
+  if (!preTokenizer)
+    throw unsupported(`a tokenizer that splits text as ${JSON.stringify(pre)}; ${Object.keys(preTokenizers).join(' and ')} are read`)
 
   const tokens = texts(meta('ggml.tokens'), 'tokens')
   const types = meta('ggml.token_type')
@@ -44,7 +46,9 @@ export function ggufTokenizer(gguf: Gguf, model: { readonly vocab: number; reado
   const addBos = meta('ggml.add_bos_token') === true && tokenAt('bos') !== undefined
   const added = tokens.flatMap((content, id) => {
     const special = types[id] === controlType
-    return special || types[id] === userDefinedType ? [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }] : []
+    return special || types[id] === userDefinedType
+      ? [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }]
+      : []
   })
   const json = {
     version: '1.0',

@@ -104,4 +104,3 @@ export interface HelloClaim {
   /** The server's public key, so that a hello to one server is none to another. */
   readonly server: string
 }
-

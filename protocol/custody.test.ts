@@ -1,6 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { checkReceiver, checkSender, chunkBytes, countersign, decodeChunk, encodeChunk, proofBytes, signChunk, signedChunkBytes, type Chunk } from './custody.ts'
+import {
+  checkReceiver,
+  checkSender,
+  chunkBytes,
+  countersign,
+  decodeChunk,
+  encodeChunk,
+  proofBytes,
+  signChunk,
+  signedChunkBytes,
+  type Chunk,
+} from './custody.ts'
 import { ManyhandsError } from './errors.ts'
 import type { SessionId } from './ids.ts'
 import { createIdentity } from './keys.ts'
@@ -17,7 +28,11 @@ const chunk: fc.Arbitrary<Chunk> = fc
     alone: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
     payloadHash: fc.uint8Array({ minLength: 32, maxLength: 32 }),
   })
-  .map((c) => ({ ...c, alone: c.rows === 32 ? c.alone : (c.alone & ((1 << c.rows) - 1)) >>> 0, payloadHash: Uint8Array.from(c.payloadHash) }))
+  .map((c) => ({
+    ...c,
+    alone: c.rows === 32 ? c.alone : (c.alone & ((1 << c.rows) - 1)) >>> 0,
+    payloadHash: Uint8Array.from(c.payloadHash),
+  }))
 
 describe('[CU2] a chunk', () => {
   it('comes back as it was written, in 67 bytes', () => {

@@ -47,7 +47,8 @@ export function encodeChunk(c: Chunk): Bytes {
 
 /** @throws ManyhandsError bad-message */
 export function decodeChunk(bytes: Uint8Array): Chunk {
-  if (bytes.length !== chunkBytes) throw new ManyhandsError('bad-message', `A custody chunk takes ${chunkBytes} bytes, not ${bytes.length}.`)
+  if (bytes.length !== chunkBytes)
+    throw new ManyhandsError('bad-message', `A custody chunk takes ${chunkBytes} bytes, not ${bytes.length}.`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const rows = view.getUint16(29, true)
   const alone = view.getUint32(31, true)

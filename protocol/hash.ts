@@ -15,7 +15,7 @@ export async function sha256(bytes: Uint8Array): Promise<Hash> {
 
 /** @throws TypeError when `value` has no JSON form (a function, NaN, a cycle). */
 export function canonicalJson(value: unknown): string {
-  const text = (canonicalize)(value)
+  const text = canonicalize(value)
   if (text === undefined) throw new TypeError('value has no JSON form')
   return text
 }

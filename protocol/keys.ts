@@ -52,7 +52,8 @@ export async function sign(key: CryptoKey, purpose: Purpose, message: Uint8Array
   return new Uint8Array(await crypto.subtle.sign('Ed25519', key, signed(purpose, message)))
 }
 
-export const signHex = async (key: CryptoKey, purpose: Purpose, message: Uint8Array): Promise<string> => toHex(await sign(key, purpose, message))
+export const signHex = async (key: CryptoKey, purpose: Purpose, message: Uint8Array): Promise<string> =>
+  toHex(await sign(key, purpose, message))
 
 /** False for a wrong signature, a wrong length or a key that is none. */
 export async function verify(publicKeyHex: string, purpose: Purpose, message: Uint8Array, signature: Uint8Array): Promise<boolean> {

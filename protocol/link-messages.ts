@@ -84,7 +84,8 @@ function encodeJson(kind: number, value: unknown): Bytes {
 
 /** @throws ManyhandsError bad-message */
 function decodeJson<T extends v.GenericSchema>(bytes: Uint8Array, schema: T): v.InferOutput<T> {
-  if (bytes.length > maxControlBytes) throw new ManyhandsError('bad-message', `A control message of ${bytes.length} bytes is over the limit of ${maxControlBytes}.`)
+  if (bytes.length > maxControlBytes)
+    throw new ManyhandsError('bad-message', `A control message of ${bytes.length} bytes is over the limit of ${maxControlBytes}.`)
   let value: unknown
   try {
     value = JSON.parse(fromUtf8(bytes.subarray(1)))
@@ -93,7 +94,10 @@ function decodeJson<T extends v.GenericSchema>(bytes: Uint8Array, schema: T): v.
   }
   const parsed = v.safeParse(schema, value)
   if (!parsed.success) {
-    throw new ManyhandsError('bad-message', `A control message was refused: ${v.getDotPath(parsed.issues[0]) ?? 't'}: ${parsed.issues[0].message}.`)
+    throw new ManyhandsError(
+      'bad-message',
+      `A control message was refused: ${v.getDotPath(parsed.issues[0]) ?? 't'}: ${parsed.issues[0].message}.`,
+    )
   }
   return parsed.output
 }

@@ -6,7 +6,16 @@ import * as v from 'valibot'
 import { ManyhandsError } from './errors.ts'
 import { hashJson } from './hash.ts'
 import { isHash, type Hash, type Revision } from './ids.ts'
-import { maxBlocks, maxGoldenBytes, maxGraphBytes, maxPositions, maxShardBytes, maxShards, maxTensorsAtCut, maxTokenizerBytes } from './limits.ts'
+import {
+  maxBlocks,
+  maxGoldenBytes,
+  maxGraphBytes,
+  maxPositions,
+  maxShardBytes,
+  maxShards,
+  maxTensorsAtCut,
+  maxTokenizerBytes,
+} from './limits.ts'
 import { dtypes, maxRank } from './tensors.ts'
 
 const hash = v.custom<Hash>(isHash, 'expected 64 hex digits')
@@ -116,7 +125,8 @@ export function parseManifest(value: unknown): Manifest {
   const parsed = v.safeParse(manifestSchema, value)
   if (!parsed.success) throw badModel(`${v.getDotPath(parsed.issues[0]) ?? 'manifest'}: ${parsed.issues[0].message}`)
   const m = parsed.output
-  if (m.cuts.length !== m.blocks.length - 1) throw badModel(`${m.blocks.length} blocks need ${m.blocks.length - 1} cuts, not ${m.cuts.length}`)
+  if (m.cuts.length !== m.blocks.length - 1)
+    throw badModel(`${m.blocks.length} blocks need ${m.blocks.length - 1} cuts, not ${m.cuts.length}`)
   if (m.golden.cuts.length !== m.cuts.length) throw badModel(`${m.cuts.length} cuts, but goldens for ${m.golden.cuts.length}`)
   for (const block of m.blocks) {
     const missing = block.shards.find((s) => s >= m.shards.length)

@@ -51,7 +51,8 @@ export async function signReceipt(receipt: Omit<Receipt, 'signature'>, key: Cryp
   return { ...receipt, signature: await signHex(key, 'receipt', body({ ...receipt, signature: '' })) }
 }
 
-export const checkReceipt = (receipt: Receipt): Promise<boolean> => verifyHex(receipt.serverKey, 'receipt', body(receipt), receipt.signature)
+export const checkReceipt = (receipt: Receipt): Promise<boolean> =>
+  verifyHex(receipt.serverKey, 'receipt', body(receipt), receipt.signature)
 
 /** Token ids as little-endian u32. */
 export function tokenBytes(ids: readonly number[]): Bytes {

@@ -39,7 +39,10 @@ export const modelInfoSchema = v.strictObject({
   volunteers: count(2 ** 31),
   blocks: count(maxBlocks),
   /** Holders of each planned stage, ready ones. */
-  stages: v.pipe(v.array(v.strictObject({ blocks: v.strictTuple([count(maxBlocks), count(maxBlocks)]), ready: count(2 ** 31) })), v.maxLength(64)),
+  stages: v.pipe(
+    v.array(v.strictObject({ blocks: v.strictTuple([count(maxBlocks), count(maxBlocks)]), ready: count(2 ** 31) })),
+    v.maxLength(64),
+  ),
   publication: publicationSchema,
 })
 export type ModelInfo = v.InferOutput<typeof modelInfoSchema>
@@ -52,7 +55,13 @@ const iceServer = v.strictObject({
 
 export const serverMessageSchema = v.variant('t', [
   /** First, on every connection. */
-  v.strictObject({ t: v.literal('challenge'), v: v.literal(1), nonce: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)), serverKey: publicKeySchema, now: timeSchema }),
+  v.strictObject({
+    t: v.literal('challenge'),
+    v: v.literal(1),
+    nonce: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+    serverKey: publicKeySchema,
+    now: timeSchema,
+  }),
   v.strictObject({
     t: v.literal('welcome'),
     peer: peerIdSchema,
@@ -108,7 +117,8 @@ export type WellKnown = v.InferOutput<typeof wellKnownSchema>
 
 /** Parses one JSON text message. @throws ManyhandsError bad-message */
 export function parseMessage<T extends v.GenericSchema>(schema: T, data: string, maxChars: number): v.InferOutput<T> {
-  if (data.length > maxChars) throw new ManyhandsError('bad-message', `A message of ${data.length} characters is over the limit of ${maxChars}.`)
+  if (data.length > maxChars)
+    throw new ManyhandsError('bad-message', `A message of ${data.length} characters is over the limit of ${maxChars}.`)
   let value: unknown
   try {
     value = JSON.parse(data)
@@ -121,4 +131,3 @@ export function parseMessage<T extends v.GenericSchema>(schema: T, data: string,
   }
   return parsed.output
 }
-

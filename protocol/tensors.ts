@@ -5,7 +5,20 @@
 import { ManyhandsError } from './errors.ts'
 import { concatBytes, type Bytes } from './bytes.ts'
 
-export const dtypes = ['float32', 'int64', 'int32', 'uint8', 'int8', 'bool', 'float16', 'float64', 'uint32', 'uint64', 'int16', 'uint16'] as const
+export const dtypes = [
+  'float32',
+  'int64',
+  'int32',
+  'uint8',
+  'int8',
+  'bool',
+  'float16',
+  'float64',
+  'uint32',
+  'uint64',
+  'int16',
+  'uint16',
+] as const
 export type DType = (typeof dtypes)[number]
 
 /** Bytes an element takes. */

@@ -20,14 +20,17 @@ describe('[TK2] a ticket', () => {
   it('is refused when expired, changed, of an unknown server, with a gap, or with an id that is not its key', async () => {
     const { server, requester, stages } = await parties(2)
     const ticket = await makeTicket(server, requester, stages, { issuedAt: now })
-    const refused = (value: unknown, keys = [server.publicKey], at = now) => expect(checkTicket(value, keys, at)).rejects.toMatchObject({ code: 'bad-ticket' })
+    const refused = (value: unknown, keys = [server.publicKey], at = now) =>
+      expect(checkTicket(value, keys, at)).rejects.toMatchObject({ code: 'bad-ticket' })
     await refused(ticket, [server.publicKey], ticket.expiresAt + 1)
     await refused({ ...ticket, maxPositions: ticket.maxPositions + 1 })
     await refused(ticket, [requester.publicKey])
     await refused({ ...ticket, extra: 1 })
     await refused(null)
     const sign = (t: Ticket) => signTicket(t, server.privateKey)
-    await refused(await sign({ ...ticket, stages: [ticket.stages[0] as never, { ...(ticket.stages[1] as object), blocks: [9, 10] } as never] }))
+    await refused(
+      await sign({ ...ticket, stages: [ticket.stages[0] as never, { ...(ticket.stages[1] as object), blocks: [9, 10] } as never] }),
+    )
     await refused(await sign({ ...ticket, requester: { peer: ticket.requester.peer, key: server.publicKey } }))
   })
 })

@@ -2,8 +2,8 @@
  * The port between server processes: hints, delivered at most once. Whoever gets one looks at the store for the truth.
  */
 export interface Bus {
-  /** To one process by its name, or to all, this one included. */
-  send(process: string | 'all', bytes: Uint8Array): Promise<void>
+  /** To one process by its name, or to all ('all'), this one included. */
+  send(process: string, bytes: Uint8Array): Promise<void>
   /** Returns what ends the listening. */
   onMessage(listener: (bytes: Uint8Array) => void): () => void
   close(): Promise<void>

@@ -23,7 +23,7 @@ export function cheapestChain<T>(pieces: readonly Piece<T>[], end: number): T[] 
     if (cost < (best.get(piece.range.end)?.cost ?? Infinity)) best.set(piece.range.end, { cost, last: piece })
   }
   const chain: T[] = []
-  for (let at = end; at > 0; ) {
+  for (let at = end; at > 0;) {
     const last = best.get(at)?.last
     if (!last) return undefined
     chain.unshift(last.of)

@@ -133,7 +133,10 @@ export class ControlSockets {
       socket,
       prefix,
       challenge,
-      helloTimer: setTimeout(() => this.#cutOff(client, closeCodes.notAlive, new ManyhandsError('timeout', 'No hello came in time.')), helloMs),
+      helloTimer: setTimeout(
+        () => this.#cutOff(client, closeCodes.notAlive, new ManyhandsError('timeout', 'No hello came in time.')),
+        helloMs,
+      ),
       greeting: false,
       gone: false,
       heardAt: performance.now(),
@@ -179,12 +182,18 @@ export class ControlSockets {
 
   #refusal(prefix: string | undefined): { code: number; error: ManyhandsError } | undefined {
     if (this.#closed || this.#peers.size + this.#strangers.size >= this.#limits.maxSockets) {
-      return { code: closeCodes.full, error: new ManyhandsError('busy', 'The server is full. Try again in a minute.', { retryAfterMs: 60_000 }) }
+      return {
+        code: closeCodes.full,
+        error: new ManyhandsError('busy', 'The server is full. Try again in a minute.', { retryAfterMs: 60_000 }),
+      }
     }
     if (prefix === undefined) return undefined
     const held = this.#socketsByPrefix.get(prefix) ?? 0
     if (held >= this.#limits.maxSocketsPerPrefix) {
-      return { code: closeCodes.tooMuch, error: new ManyhandsError('rate-limited', `${held} connections from your network are open. Close some.`, { retryAfterMs: 60_000 }) }
+      return {
+        code: closeCodes.tooMuch,
+        error: new ManyhandsError('rate-limited', `${held} connections from your network are open. Close some.`, { retryAfterMs: 60_000 }),
+      }
     }
     const taken = this.#perPrefix.take(prefix, helloCost, this.#ports.now())
     return taken.ok ? undefined : { code: closeCodes.tooMuch, error: tooMuch('Your network', taken.retryAfterMs) }
@@ -203,7 +212,8 @@ export class ControlSockets {
       }
       const message = parseMessage(clientMessageSchema, bytes.toString('utf8'), maxSocketBytes)
       if (message.t === 'hello') throw new ManyhandsError('replayed', 'A hello is said once on a socket.')
-      if (this.#mayGoOn(client, peer, messageCost(message), 'id' in message ? message.id : undefined)) this.#ports.message(peer, key, message)
+      if (this.#mayGoOn(client, peer, messageCost(message), 'id' in message ? message.id : undefined))
+        this.#ports.message(peer, key, message)
     } catch (thrown) {
       const known = thrown instanceof ManyhandsError
       if (!known) this.#ports.failed(thrown)
@@ -260,7 +270,11 @@ export class ControlSockets {
 
   #dropOldestStranger(): void {
     for (const client of this.#strangers) {
-      return this.#cutOff(client, closeCodes.full, new ManyhandsError('busy', 'Too many connections wait for a hello. Try again.', { retryAfterMs: 1_000 }))
+      return this.#cutOff(
+        client,
+        closeCodes.full,
+        new ManyhandsError('busy', 'Too many connections wait for a hello. Try again.', { retryAfterMs: 1_000 }),
+      )
     }
   }
 

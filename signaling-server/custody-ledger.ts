@@ -88,7 +88,8 @@ export class CustodyLedger {
     if (chunk.seq !== proven.length) return `${where}: chunk ${proven.length} was due`
     if (proven.length >= maxChunks) return `${where}: too many chunks`
     const last = proven.at(-1)?.chunk
-    if (chunk.firstPosition !== (last ? last.firstPosition + last.rows : this.#firstPosition(chunk))) return `${where}: its rows do not follow the ones before`
+    if (chunk.firstPosition !== (last ? last.firstPosition + last.rows : this.#firstPosition(chunk)))
+      return `${where}: its rows do not follow the ones before`
     const key = (peer: PeerId) => [ticket.requester, ...ticket.stages].find((p) => p.peer === peer)?.key ?? ''
     if (!(await checkSender(proof, key(ends.from)))) return `${where}: not signed by its sender`
     if (!(await checkReceiver(proof, key(ends.to)))) return `${where}: not signed by its receiver`
@@ -114,7 +115,8 @@ export class CustodyLedger {
     const ring = new Map((this.#links.get(ringLink) ?? []).map((p) => [p.chunk.firstPosition, p.chunk]))
     for (const { chunk } of this.#links.get(promptLink(this.ticket)) ?? []) {
       const passedOn = ring.get(chunk.firstPosition)
-      if (passedOn?.rows === chunk.rows && !equalBytes(passedOn.payloadHash, chunk.payloadHash)) this.#fail(`prompt rows from ${chunk.firstPosition} were not passed on as they came`)
+      if (passedOn?.rows === chunk.rows && !equalBytes(passedOn.payloadHash, chunk.payloadHash))
+        this.#fail(`prompt rows from ${chunk.firstPosition} were not passed on as they came`)
     }
   }
 

@@ -68,7 +68,8 @@ export class OfferedModels {
       this.#spoilt.delete(hash)
       return { path, bytes }
     }
-    if (!this.#spoilt.has(hash)) this.#log(`${path} is ${found ? `damaged: ${found.size} bytes instead of ${bytes}` : 'missing'}. Remove its model and add it again.`)
+    if (!this.#spoilt.has(hash))
+      this.#log(`${path} is ${found ? `damaged: ${found.size} bytes instead of ${bytes}` : 'missing'}. Remove its model and add it again.`)
     this.#spoilt.add(hash)
     return undefined
   }

@@ -32,14 +32,18 @@ const maxAnchorsBytes = 16 * 1024 * 1024
 type Parsed = Omit<ServerOptions, 'log'>
 
 /** Undefined when help was asked for. @throws ManyhandsError bad-input */
-export async function parseServerOptions(args: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): Promise<Parsed | undefined> {
+export async function parseServerOptions(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Promise<Parsed | undefined> {
   const values = parse(args)
   if (values.help) return undefined
   const turnSecret = values['turn-secret'] ?? env['MANYHANDS_TURN_SECRET']
   const { stun = [], turn = [] } = values
   for (const url of stun) if (!/^stuns?:\S+$/.test(url)) throw misuse(`--stun takes a URL like stun:stun.example:3478, not '${url}'.`)
   for (const url of turn) if (!/^turns?:\S+$/.test(url)) throw misuse(`--turn takes a URL like turn:turn.example:3478, not '${url}'.`)
-  if (turn.length > 0 && !turnSecret) throw misuse('--turn needs the secret shared with the relay: --turn-secret, or MANYHANDS_TURN_SECRET.')
+  if (turn.length > 0 && !turnSecret)
+    throw misuse('--turn needs the secret shared with the relay: --turn-secret, or MANYHANDS_TURN_SECRET.')
   const iceServers = turn.length > 0 && turnSecret ? { turn: { urls: turn, secret: turnSecret, ttlSeconds: turnSeconds } } : {}
   return {
     data: resolve(values.data),

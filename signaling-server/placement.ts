@@ -32,7 +32,12 @@ const incompleteFactor = 0.01
  *   serve a whole model; with a number exactly one
  * @returns why there is nothing, as a sentence for people, where nothing fits
  */
-export function place(volunteer: Volunteer, swarms: readonly Swarm[], stages: StageCount, now: number): Placement | { readonly idle: string } {
+export function place(
+  volunteer: Volunteer,
+  swarms: readonly Swarm[],
+  stages: StageCount,
+  now: number,
+): Placement | { readonly idle: string } {
   const wanted = swarms.filter(({ model }) => volunteer.models.length === 0 || volunteer.models.includes(model.revision))
   if (swarms.length === 0) return { idle: 'This server has no models yet.' }
   if (wanted.length === 0) return { idle: 'This server has none of the models that you chose.' }
@@ -61,10 +66,17 @@ export function place(volunteer: Volunteer, swarms: readonly Swarm[], stages: St
  * A model lacks a part and nobody is free: the replica that can be spared and can take its place. Nothing moves unless
  * enough can be spared to make the model whole, so every move brings a model nearer to serving and none is undone by the next.
  */
-export function move(swarms: readonly Swarm[], stages: StageCount, now: number): { readonly volunteer: Volunteer; readonly placement: Placement } | undefined {
+export function move(
+  swarms: readonly Swarm[],
+  stages: StageCount,
+  now: number,
+): { readonly volunteer: Volunteer; readonly placement: Placement } | undefined {
   for (const swarm of swarms.toSorted((a, b) => demandNow(b.model, now) - demandNow(a.model, now))) {
     const { model } = swarm
-    const missing = missingSegments(model, [...swarm.members].filter((v) => isCounted(v) || returning(v, now)))
+    const missing = missingSegments(
+      model,
+      [...swarm.members].filter((v) => isCounted(v) || returning(v, now)),
+    )
     if (missing.length === 0) continue
     const spare = spareFor(model, missing, swarms, now)
     if (spare.length < missing.length) continue
@@ -80,7 +92,8 @@ export function move(swarms: readonly Swarm[], stages: StageCount, now: number):
   return undefined
 }
 
-const returning = (v: Volunteer, now: number) => v.holding?.ready !== undefined && !v.paused && v.awaySince !== undefined && now - v.awaySince < returnMs
+const returning = (v: Volunteer, now: number) =>
+  v.holding?.ready !== undefined && !v.paused && v.awaySince !== undefined && now - v.awaySince < returnMs
 
 const fits = (v: Volunteer, model: Model, range: BlockRange, now: number) =>
   bytesNeeded(model.manifest, range) <= v.memoryBytes && (v.failures.get(rangeKey(model.revision, range))?.until ?? 0) <= now

@@ -84,7 +84,19 @@ export class Roster {
     const known = this.#volunteers.get(peer)
     if (known) this.#forget(known, 'A volunteer began anew.')
     const failures = known?.failures ?? new Map()
-    const v: Volunteer = { peer, key, memoryBytes, power, backends, models, willing: true, paused: false, sessions: 0, positions: 0, failures }
+    const v: Volunteer = {
+      peer,
+      key,
+      memoryBytes,
+      power,
+      backends,
+      models,
+      willing: true,
+      paused: false,
+      sessions: 0,
+      positions: 0,
+      failures,
+    }
     this.#volunteers.set(peer, v)
     this.#idle.set(v, '')
     this.#assign(v)
@@ -94,10 +106,13 @@ export class Roster {
   ready(peer: PeerId, { lease, backend, rowLimit, msPerRow, cachePositions }: Of<'ready'>): void {
     const v = this.#holder(peer, lease)
     if (!v) return
-    if (v.backends.length > 0 && !v.backends.includes(backend)) throw new ManyhandsError('bad-message', `This volunteer did not offer ${backend}.`)
+    if (v.backends.length > 0 && !v.backends.includes(backend))
+      throw new ManyhandsError('bad-message', `This volunteer did not offer ${backend}.`)
     v.holding = { ...v.holding, ready: { backend, rowLimit, msPerRow, cachePositions }, expiresAt: this.#ports.now() + leaseMs }
     v.failures.delete(rangeKey(v.holding.revision, v.holding.blocks))
-    this.#ports.log(`${short(peer)} serves ${this.#name(v.holding.revision)}, blocks ${v.holding.blocks.first}-${v.holding.blocks.end - 1}, on ${backend}`)
+    this.#ports.log(
+      `${short(peer)} serves ${this.#name(v.holding.revision)}, blocks ${v.holding.blocks.first}-${v.holding.blocks.end - 1}, on ${backend}`,
+    )
     this.#ports.roomMade()
   }
 
@@ -109,7 +124,9 @@ export class Roster {
     const key = rangeKey(revision, blocks)
     const times = (v.failures.get(key)?.times ?? 0) + 1
     v.failures.set(key, { times, until: this.#ports.now() + Math.min(longestRetryMs, firstRetryMs * 2 ** (times - 1)) })
-    this.#ports.log(`${short(peer)} could not serve ${this.#name(revision)}, blocks ${blocks.first}-${blocks.end - 1}: ${error.code}: ${error.message}`)
+    this.#ports.log(
+      `${short(peer)} could not serve ${this.#name(revision)}, blocks ${blocks.first}-${blocks.end - 1}: ${error.code}: ${error.message}`,
+    )
     v.willing = false
     this.#release(v, 'A volunteer could not go on.')
   }
@@ -161,11 +178,8 @@ export class Roster {
   // ------------------------------------------------------------------------------------------------------------------
 
   #placeIdle(): void {
-    let looks = idlePerTick
-    for (const v of [...this.#idle.keys()]) {
-      if (looks-- === 0) return
-      this.#assign(v)
-    }
+    // A copy: whoever finds nothing is put at the end.
+    for (const v of [...this.#idle.keys()].slice(0, idlePerTick)) this.#assign(v)
   }
 
   #assign(v: Volunteer): void {
@@ -186,7 +200,14 @@ export class Roster {
     const lease = toHex(this.#ports.randomBytes(leaseBytes))
     v.holding = { lease, revision, blocks, expiresAt: this.#ports.now() + loadMs }
     this.#swarms.get(revision)?.members.add(v)
-    const sent = this.#ports.send(v.peer, { t: 'assign', lease, revision, blocks: [blocks.first, blocks.end], epoch: this.#ports.epochOf(revision), leaseMs })
+    const sent = this.#ports.send(v.peer, {
+      t: 'assign',
+      lease,
+      revision,
+      blocks: [blocks.first, blocks.end],
+      epoch: this.#ports.epochOf(revision),
+      leaseMs,
+    })
     if (!sent) this.away(v.peer)
   }
 

@@ -35,10 +35,15 @@ export function route({ model, members }: Swarm, maxPositions: number, random: (
   const end = model.manifest.blocks.length
   const decoder = model.manifest.decoder !== undefined
   if (decoder) {
-    const most = widestChain(serving.map(({ holding }) => ({ range: holding.blocks, room: holding.ready.cachePositions })), end)
+    const most = widestChain(
+      serving.map(({ holding }) => ({ range: holding.blocks, room: holding.ready.cachePositions })),
+      end,
+    )
     if (most < maxPositions) return { tooLong: true, most }
   }
-  const free = serving.filter((v) => v.sessions < sessionsPerStage && (!decoder || v.positions + maxPositions <= v.holding.ready.cachePositions))
+  const free = serving.filter(
+    (v) => v.sessions < sessionsPerStage && (!decoder || v.positions + maxPositions <= v.holding.ready.cachePositions),
+  )
   const stages = cheapestChain<Volunteer>(
     free.map((v) => ({ range: v.holding.blocks, cost: stageCost(v) * (1 + spread * random()), of: v })),
     end,
@@ -52,4 +57,5 @@ function stageCost({ holding, sessions, power }: Serving): number {
 }
 
 /** Whether a session would find a pipeline now, if nobody else were there: for the catalogue. */
-export const missingNow = (model: Model, members: Iterable<Volunteer>): BlockRange[] => missingSegments(model, [...members].filter(isServing))
+export const missingNow = (model: Model, members: Iterable<Volunteer>): BlockRange[] =>
+  missingSegments(model, [...members].filter(isServing))

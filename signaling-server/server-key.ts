@@ -42,7 +42,11 @@ export async function serverKey(directory: string, renew = false): Promise<Serve
     await chmod(partial, 0o600)
     await rename(partial, path)
   } catch (cause) {
-    throw new ManyhandsError('bad-input', `The server's key can't be kept in ${directory}: ${reason(cause)}. Give a folder that can be written with --data.`, { cause })
+    throw new ManyhandsError(
+      'bad-input',
+      `The server's key can't be kept in ${directory}: ${reason(cause)}. Give a folder that can be written with --data.`,
+      { cause },
+    )
   }
   return { identity, past }
 }
@@ -61,7 +65,11 @@ async function load(path: string): Promise<v.InferOutput<typeof savedSchema> | u
     await importIdentity(saved)
     return saved
   } catch (cause) {
-    throw new ManyhandsError('bad-input', `${path} holds no server's key: restore it, or delete it to get a new one (what the old one signed can then not be checked any more).`, { cause })
+    throw new ManyhandsError(
+      'bad-input',
+      `${path} holds no server's key: restore it, or delete it to get a new one (what the old one signed can then not be checked any more).`,
+      { cause },
+    )
   }
 }
 

@@ -10,7 +10,15 @@ export interface ServerMetrics {
   answered(route: RouteClass, status: number): void
 }
 
-export function serverMetrics({ coordinator, sockets, broker }: { coordinator: Coordinator; sockets: ControlSockets; broker: Broker }): ServerMetrics {
+export function serverMetrics({
+  coordinator,
+  sockets,
+  broker,
+}: {
+  coordinator: Coordinator
+  sockets: ControlSockets
+  broker: Broker
+}): ServerMetrics {
   const metrics = new Metrics()
   const { sessions } = coordinator
   metrics.gauge('manyhands_peers', 'Peers that have said hello', () => sockets.stats().peers)

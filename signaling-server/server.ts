@@ -175,7 +175,12 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
   const server = httpServer(getRequestListener(app.fetch), addressOf)
   const control = new WebSocketServer({ noServer: true, maxPayload: maxSocketBytes, perMessageDeflate: false, clientTracking: false })
   // Above what the broker allows, so that it can say why it closes.
-  const signalling = new WebSocketServer({ noServer: true, maxPayload: 2 * maxSignalBytes, perMessageDeflate: false, clientTracking: false })
+  const signalling = new WebSocketServer({
+    noServer: true,
+    maxPayload: 2 * maxSignalBytes,
+    perMessageDeflate: false,
+    clientTracking: false,
+  })
   server.on('upgrade', (request, socket, head) => {
     const path = (request.url ?? '').split('?', 1)[0]
     const ip = addressOf(request)
@@ -223,7 +228,10 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
   }
 }
 
-function httpServer(answer: (request: IncomingMessage, response: ServerResponse) => unknown, addressOf: (request: IncomingMessage) => string): Server {
+function httpServer(
+  answer: (request: IncomingMessage, response: ServerResponse) => unknown,
+  addressOf: (request: IncomingMessage) => string,
+): Server {
   const rate = new RateLimiter(httpRate)
   const server = createServer(
     { maxHeaderSize: maxHeaderBytes, headersTimeout: headersMs, requestTimeout: requestMs, keepAliveTimeout: keepAliveMs },
@@ -231,7 +239,9 @@ function httpServer(answer: (request: IncomingMessage, response: ServerResponse)
       const prefix = networkPrefix(addressOf(request))
       const taken = prefix === undefined ? undefined : rate.take(prefix, 1, Date.now())
       if (taken?.ok === false) {
-        response.writeHead(429, { 'retry-after': String(Math.ceil(taken.retryAfterMs / 1000)), 'content-type': 'text/plain' }).end('Your network asks too much. Come again later.\n')
+        response
+          .writeHead(429, { 'retry-after': String(Math.ceil(taken.retryAfterMs / 1000)), 'content-type': 'text/plain' })
+          .end('Your network asks too much. Come again later.\n')
         return
       }
       answer(request, response)

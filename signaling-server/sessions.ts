@@ -89,7 +89,8 @@ export class Sessions {
     if (!model) return this.#refuse(asked, new ManyhandsError('unknown-model', 'This server has no model of that revision.'))
     const { decoder, name } = model.manifest
     const context = decoder?.context ?? 1
-    if (asked.maxPositions > context) return this.#refuse(asked, new ManyhandsError('context-overflow', `${name} holds ${context} tokens, prompt and answer together.`))
+    if (asked.maxPositions > context)
+      return this.#refuse(asked, new ManyhandsError('context-overflow', `${name} holds ${context} tokens, prompt and answer together.`))
     addDemand(model, this.#ports.now())
     const queue = this.#queue(asked.revision)
     if (queue.length === 0 && this.#admit(asked)) return
@@ -138,7 +139,8 @@ export class Sessions {
   /** One or more proofs, end to end. @throws ManyhandsError bad-message */
   proofs(peer: PeerId, bytes: Uint8Array): void {
     const count = bytes.length / proofBytes
-    if (!Number.isInteger(count) || count < 1 || count > maxProofsAtOnce) throw new ManyhandsError('bad-message', `Custody proofs take ${proofBytes} bytes each.`)
+    if (!Number.isInteger(count) || count < 1 || count > maxProofsAtOnce)
+      throw new ManyhandsError('bad-message', `Custody proofs take ${proofBytes} bytes each.`)
     for (let i = 0; i < count; i++) {
       const proof = plainBytes(bytes.slice(i * proofBytes, (i + 1) * proofBytes))
       const s = this.#sessions.get(toHex(proof.subarray(0, 16)) as SessionId)
@@ -164,7 +166,10 @@ export class Sessions {
     }
     for (const queue of this.#queues.values()) {
       for (const asked of queue.expired(now)) {
-        this.#refuse(asked, new ManyhandsError('busy', 'No place came free in time. Come again in a moment.', { retryAfterMs: queue.retryAfterMs() }))
+        this.#refuse(
+          asked,
+          new ManyhandsError('busy', 'No place came free in time. Come again in a moment.', { retryAfterMs: queue.retryAfterMs() }),
+        )
       }
     }
     this.drainQueues()
@@ -211,7 +216,12 @@ export class Sessions {
         session,
         revision: asked.revision,
         requester: { peer: asked.peer, key: asked.key },
-        stages: stages.map(({ peer, key, holding }) => ({ peer, key, blocks: [holding?.blocks.first ?? 0, holding?.blocks.end ?? 0], backend: holding?.ready?.backend ?? 'wasm' })),
+        stages: stages.map(({ peer, key, holding }) => ({
+          peer,
+          key,
+          blocks: [holding?.blocks.first ?? 0, holding?.blocks.end ?? 0],
+          backend: holding?.ready?.backend ?? 'wasm',
+        })),
         maxPositions: asked.maxPositions,
         maxRows: Math.min(chunkRows, ...stages.map((v) => v.holding?.ready?.rowLimit ?? 1)),
         epoch: this.#ports.epochOf(asked.revision),
@@ -251,7 +261,10 @@ export class Sessions {
     if (result.failed === 0) {
       const rows = s.manifest.decoder ? Math.max(0, done.promptPositions + done.answerPositions - 1) : 1
       for (const { peer, blocks } of ledger.ticket.stages) {
-        writes.push({ t: 'work', entry: { session: s.session, peer, revision: s.asked.revision, first: blocks[0], end: blocks[1], rows, at } })
+        writes.push({
+          t: 'work',
+          entry: { session: s.session, peer, revision: s.asked.revision, first: blocks[0], end: blocks[1], rows, at },
+        })
       }
     }
     const written = await this.#ports.store.commit(s.asked.revision, this.#ports.epochOf(s.asked.revision), writes)

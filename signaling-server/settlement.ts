@@ -29,7 +29,13 @@ export function expectedRows(ticket: Ticket, manifest: Manifest, done: Done): Ex
   )
 }
 
-export async function makeReceipt(ledger: CustodyLedger, result: CustodyResult, done: Done, server: Identity, now: number): Promise<Receipt> {
+export async function makeReceipt(
+  ledger: CustodyLedger,
+  result: CustodyResult,
+  done: Done,
+  server: Identity,
+  now: number,
+): Promise<Receipt> {
   const { ticket } = ledger
   return signReceipt(
     {

@@ -34,13 +34,14 @@ export function openEmbedded(directory: string, url: string): Embedded {
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON')
   migrate(db)
   db.exec('UPDATE epoch SET value = value + 1')
-  const epoch = Number((db.prepare('SELECT value FROM epoch').get() as { value: number }).value)
+  const epoch = (db.prepare('SELECT value FROM epoch').get() as { value: number }).value
   return { store: new SqliteStore(db, epoch), ownership: soleOwner(url, epoch) }
 }
 
 function migrate(db: Database): void {
   const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number }
-  if (version > migrations.length) throw new Error(`The database is of a newer version (${version}) than this server knows (${migrations.length}).`)
+  if (version > migrations.length)
+    throw new Error(`The database is of a newer version (${version}) than this server knows (${migrations.length}).`)
   for (let v = version; v < migrations.length; v++) db.exec(`BEGIN; ${migrations[v]} PRAGMA user_version = ${v + 1}; COMMIT`)
 }
 
@@ -57,7 +58,7 @@ class SqliteStore implements Store {
     const current = this.#db.prepare('SELECT value FROM epoch')
     this.#db.exec('BEGIN IMMEDIATE')
     try {
-      if (epoch !== this.#epoch || Number((current.get() as { value: number }).value) !== epoch) {
+      if (epoch !== this.#epoch || (current.get() as { value: number }).value !== epoch) {
         this.#db.exec('ROLLBACK')
         return 'stale'
       }
@@ -71,7 +72,9 @@ class SqliteStore implements Store {
   }
 
   async receipt(session: SessionId): Promise<Receipt | undefined> {
-    const row = this.#db.prepare('SELECT json FROM receipt WHERE session = ? ORDER BY issued_at DESC LIMIT 1').get(session) as { json: string } | undefined
+    const row = this.#db.prepare('SELECT json FROM receipt WHERE session = ? ORDER BY issued_at DESC LIMIT 1').get(session) as
+      | { json: string }
+      | undefined
     return row && (JSON.parse(row.json) as Receipt)
   }
 
@@ -86,7 +89,9 @@ class SqliteStore implements Store {
   #write(write: Write): void {
     if (write.t === 'receipt') {
       const { receipt } = write
-      this.#db.prepare('INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?)').run(receipt.request, receipt.status, receipt.issuedAt, JSON.stringify(receipt))
+      this.#db
+        .prepare('INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?)')
+        .run(receipt.request, receipt.status, receipt.issuedAt, JSON.stringify(receipt))
       return
     }
     const { session, peer, revision, first, end, rows, at } = write.entry

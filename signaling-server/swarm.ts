@@ -92,7 +92,8 @@ export function planOf(manifest: Manifest, stages: StageCount): BlockRange[] {
   return splitStages(blocks, most)
 }
 
-const weightBytes = ({ blocks }: Manifest, { first, end }: BlockRange) => blocks.slice(first, end).reduce((sum, b) => sum + b.residentBytes, 0)
+const weightBytes = ({ blocks }: Manifest, { first, end }: BlockRange) =>
+  blocks.slice(first, end).reduce((sum, b) => sum + b.residentBytes, 0)
 
 /** Bytes that a range takes: its weights in f32, and caches for one conversation. */
 export function bytesNeeded(manifest: Manifest, range: BlockRange): number {

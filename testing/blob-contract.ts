@@ -46,7 +46,15 @@ export async function makeTestBlobs(): Promise<void> {
   for (const check of blobContract.keys()) for (const index of [0, 1, 2] as const) await testBlob(index, check)
 }
 
-const checks: [string, (t: { open: (manner?: string, o?: Partial<StoredBlobsOptions>) => ReturnType<typeof storedBlobs>; refs: [BlobRef, BlobRef, BlobRef]; asked: (ref: BlobRef) => Promise<Asked>; files: BlobFiles }) => Promise<void>][] = [
+const checks: [
+  string,
+  (t: {
+    open: (manner?: string, o?: Partial<StoredBlobsOptions>) => ReturnType<typeof storedBlobs>
+    refs: [BlobRef, BlobRef, BlobRef]
+    asked: (ref: BlobRef) => Promise<Asked>
+    files: BlobFiles
+  }) => Promise<void>,
+][] = [
   [
     'fetches a blob once; a second visit downloads nothing',
     async ({ open, refs: [, , ref], asked }) => {
@@ -123,7 +131,10 @@ const checks: [string, (t: { open: (manner?: string, o?: Partial<StoredBlobsOpti
       equal((await open().get(ref, quiet)).fetchedBytes, ref.bytes, 'fetched afterwards')
     },
   ],
-  ['never takes more bytes than the size says', async ({ open, refs: [, ref] }) => rejects(open('longer').get(ref, quiet), 'hash-mismatch')],
+  [
+    'never takes more bytes than the size says',
+    async ({ open, refs: [, ref] }) => rejects(open('longer').get(ref, quiet), 'hash-mismatch'),
+  ],
   ['finds an answer that ends early', async ({ open, refs: [ref] }) => rejects(open('shorter').get(ref, quiet), 'unavailable')],
   [
     'finds a kept file that was damaged, and fetches it again',
@@ -142,7 +153,8 @@ const checks: [string, (t: { open: (manner?: string, o?: Partial<StoredBlobsOpti
     'puts the oldest-used out first when the limit is reached',
     async ({ open, refs: [small, middle, large], files }) => {
       const limitBytes = large.bytes + middle.bytes
-      for (const ref of [large, small, large, middle]) await used(() => open('well', { limitBytes, now: later }).get(ref, quiet), files, ref)
+      for (const ref of [large, small, large, middle])
+        await used(() => open('well', { limitBytes, now: later }).get(ref, quiet), files, ref)
       const kept = new Set((await files.list()).map((f) => f.name))
       ok(!kept.has(small.hash) && kept.has(large.hash) && kept.has(middle.hash), `${kept.size} kept`)
       ok((await open().usage()).bytes <= limitBytes, 'within the limit')
@@ -213,7 +225,14 @@ function fullDisk(files: BlobFiles): BlobFiles {
       const full = async (): Promise<never> => {
         throw new ManyhandsError('no-space', 'The disk is full.')
       }
-      return { bytes: file.bytes, read: (into) => file.read(into), write: full, truncate: (n) => file.truncate(n), touch: () => file.touch(), close: () => file.close() }
+      return {
+        bytes: file.bytes,
+        read: (into) => file.read(into),
+        write: full,
+        truncate: (n) => file.truncate(n),
+        touch: () => file.touch(),
+        close: () => file.close(),
+      }
     },
   }
 }

@@ -50,7 +50,12 @@ function value(entry: GgufEntry): Uint8Array {
     case 'texts':
       return concatBytes([u32(typeNumbers.array), u32(typeNumbers.text), u64(entry.value.length), ...entry.value.map(text)])
     case 'i32s':
-      return concatBytes([u32(typeNumbers.array), u32(typeNumbers.i32), u64(entry.value.length), new Uint8Array(Int32Array.from(entry.value).buffer)])
+      return concatBytes([
+        u32(typeNumbers.array),
+        u32(typeNumbers.i32),
+        u64(entry.value.length),
+        new Uint8Array(Int32Array.from(entry.value).buffer),
+      ])
   }
 }
 

@@ -87,7 +87,8 @@ export function referenceLlama(file: Uint8Array): ReferenceLlama {
       const weights = scores.map((s) => Math.exp(s - most))
       const total = weights.reduce((a, b) => a + b, 0)
       values.forEach((value, p) => {
-        for (let i = 0; i < headDim; i++) out[at + i] = (out[at + i] as number) + ((weights[p] as number) / total) * (value[kvAt + i] as number)
+        for (let i = 0; i < headDim; i++)
+          out[at + i] = (out[at + i] as number) + ((weights[p] as number) / total) * (value[kvAt + i] as number)
       })
     }
     return out

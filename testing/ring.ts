@@ -44,7 +44,13 @@ export class Ring {
     return new Ring(server as Identity, requester as Identity, stages, engines, revision)
   }
 
-  private constructor(server: Identity, requester: Identity, identities: readonly Identity[], engines: readonly StageEngine[], revision: Revision) {
+  private constructor(
+    server: Identity,
+    requester: Identity,
+    identities: readonly Identity[],
+    engines: readonly StageEngine[],
+    revision: Revision,
+  ) {
     this.server = server
     this.requester = requester
     this.identities = identities

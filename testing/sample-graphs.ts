@@ -17,7 +17,8 @@ export const modelOf = (graph: Graph): Model => ({
   functions: [],
 })
 
-const floats = (count: number, value: number) => ({ kind: 'raw', bytes: new Uint8Array(new Float32Array(count).fill(value).buffer) }) as const
+const floats = (count: number, value: number) =>
+  ({ kind: 'raw', bytes: new Uint8Array(new Float32Array(count).fill(value).buffer) }) as const
 
 export const hidden = 8
 
@@ -67,11 +68,17 @@ export const fusedDecoderPorts = (layers: number) =>
   ({
     inputs: [
       { name: 'ids', dtype: 'int64', shape: ['batch', 'rows'], role: 'tokens' } as const,
-      ...Array.from({ length: layers }, (_, n) => ({ name: `past.${n}`, dtype: 'float32', shape: ['batch', 'past', hidden], role: 'past' }) as const),
+      ...Array.from(
+        { length: layers },
+        (_, n) => ({ name: `past.${n}`, dtype: 'float32', shape: ['batch', 'past', hidden], role: 'past' }) as const,
+      ),
     ],
     outputs: [
       { name: 'logits', dtype: 'float32', shape: ['batch', 'rows', 32], role: 'logits' } as const,
-      ...Array.from({ length: layers }, (_, n) => ({ name: `present.${n}`, dtype: 'float32', shape: ['batch', 'total', hidden], role: 'present' }) as const),
+      ...Array.from(
+        { length: layers },
+        (_, n) => ({ name: `present.${n}`, dtype: 'float32', shape: ['batch', 'total', hidden], role: 'present' }) as const,
+      ),
     ],
   }) as const
 
@@ -102,7 +109,11 @@ export function capturingModel(): Model {
       ['else_branch', branch('Neg', 'else', 'b')],
     ]),
   }
-  return modelOf({ ...rest, nodes: [...nodes, choice], outputs: [{ name: 'y', type: { kind: 'tensor', dtype: 'float32', dims: [hidden] } }] })
+  return modelOf({
+    ...rest,
+    nodes: [...nodes, choice],
+    outputs: [{ name: 'y', type: { kind: 'tensor', dtype: 'float32', dims: [hidden] } }],
+  })
 }
 
 /** One of everything that a file can hold. */

@@ -12,7 +12,12 @@ export interface TicketOptions {
   readonly issuedAt?: number
 }
 
-export function makeTicket(server: Identity, requester: Identity, stages: readonly Identity[], options: TicketOptions = {}): Promise<Ticket> {
+export function makeTicket(
+  server: Identity,
+  requester: Identity,
+  stages: readonly Identity[],
+  options: TicketOptions = {},
+): Promise<Ticket> {
   const issuedAt = options.issuedAt ?? Date.now()
   const at = (i: number) => options.boundaries?.[i] ?? i
   return signTicket(

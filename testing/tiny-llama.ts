@@ -111,8 +111,10 @@ function byteAlphabet(): string[] {
 /** Values of a deviation near 1 / sqrt(columns), so that activations keep their size. Scales are made as f16 bits: always exact. */
 function randomMatrix(random: () => number, rows: number, columns: number, format: Format): Bytes {
   const deviation = 1 / Math.sqrt(columns)
-  if (format === 'F32') return new Uint8Array(Float32Array.from({ length: rows * columns }, () => (random() - 0.5) * 3.46 * deviation).buffer)
-  if (format === 'F16') return new Uint8Array(Uint16Array.from({ length: rows * columns }, () => halfNear(random, deviation, random() < 0.5)).buffer)
+  if (format === 'F32')
+    return new Uint8Array(Float32Array.from({ length: rows * columns }, () => (random() - 0.5) * 3.46 * deviation).buffer)
+  if (format === 'F16')
+    return new Uint8Array(Uint16Array.from({ length: rows * columns }, () => halfNear(random, deviation, random() < 0.5)).buffer)
   const nibbles = format !== 'Q8_0'
   const headerBytes = format === 'Q4_1' ? 4 : 2
   const stride = headerBytes + (nibbles ? 16 : 32)

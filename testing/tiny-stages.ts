@@ -48,7 +48,13 @@ export function publishedBlobs({ blobs }: PublishedModel): BlobStore {
 }
 
 /** An engine for some blocks: on wasm, with one thread, in this process. */
-export function loadHere(model: PublishedModel, first: number, end: number, request: Partial<LoadRequest> = {}, platform: Partial<StagePlatform> = {}): Promise<StageEngine> {
+export function loadHere(
+  model: PublishedModel,
+  first: number,
+  end: number,
+  request: Partial<LoadRequest> = {},
+  platform: Partial<StagePlatform> = {},
+): Promise<StageEngine> {
   return loadStage(
     { manifest: model.manifest, range: { first, end }, backends: ['wasm'], memoryBytes: 2 ** 30, ...request },
     { ort: ortFromPackage(), blobs: publishedBlobs(model), threads: 1, ...platform },

@@ -16,7 +16,11 @@ export async function openDecoder(source: SourceModel): Promise<WholeDecoder> {
   if (!decoder) throw new Error('not a decoder')
   ort.env.wasm.numThreads = 1
   const externalData = await Promise.all([...source.parts].map(async ([path, part]) => ({ path, data: await part.load() })))
-  const session = await ort.InferenceSession.create(writeModel(source.model), { externalData, executionProviders: ['wasm'], logSeverityLevel: 3 })
+  const session = await ort.InferenceSession.create(writeModel(source.model), {
+    externalData,
+    executionProviders: ['wasm'],
+    logSeverityLevel: 3,
+  })
   let held = 0
   let past: Record<string, ort.Tensor> = {}
   for (const { name, role } of source.inputs) {
@@ -27,8 +31,14 @@ export async function openDecoder(source: SourceModel): Promise<WholeDecoder> {
       const rows = ids.length
       const feeds = {
         input_ids: int64(ids, [1, rows]),
-        attention_mask: int64(Array.from({ length: held + rows }, () => 1), [1, held + rows]),
-        position_ids: int64(ids.map((_, i) => held + i), [1, rows]),
+        attention_mask: int64(
+          Array.from({ length: held + rows }, () => 1),
+          [1, held + rows],
+        ),
+        position_ids: int64(
+          ids.map((_, i) => held + i),
+          [1, rows],
+        ),
         ...past,
       }
       const outputs = await session.run(feeds)

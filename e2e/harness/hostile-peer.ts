@@ -2,7 +2,6 @@
 import { rtcChannel } from '../../link/channel.ts'
 import { deferred } from '../../link/deferred.ts'
 import { PeerLink, type LinkTerms } from '../../link/peer-link.ts'
-import type { Bytes } from '../../protocol/bytes.ts'
 import { asError, type ManyhandsError } from '../../protocol/errors.ts'
 import type { PeerId } from '../../protocol/ids.ts'
 import { createIdentity } from '../../protocol/keys.ts'

@@ -78,7 +78,7 @@ async function giveState(page: Page): Promise<GiveState> {
   // What runs in the page names no function: the loader that runs us without a build would add a helper that isn't there.
   const parts = await page.locator('[data-testid]').evaluateAll((found) =>
     found.map((element) => ({
-      data: { ...(element as HTMLElement).dataset },
+      data: Object.fromEntries(Object.entries((element as HTMLElement).dataset)),
       text: element.textContent?.trim() ?? '',
       around: element.parentElement?.textContent?.trim() ?? '',
     })),

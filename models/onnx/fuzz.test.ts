@@ -21,8 +21,12 @@ const ports = fusedDecoderPorts(1)
 
 function prepare(read: Model): void {
   const model = normalForm(read)
-  const cuts = findCuts(model.graph, ports).map(({ tensors }) => ({ tensors: tensors.map((name) => ({ name, dtype: 'float32' as const, shape: [1, 'rows', 8] })) }))
-  const carver = new Carver(model, { cuts, inputs: [...ports.inputs], outputs: [...ports.outputs] } as unknown as ConstructorParameters<typeof Carver>[1])
+  const cuts = findCuts(model.graph, ports).map(({ tensors }) => ({
+    tensors: tensors.map((name) => ({ name, dtype: 'float32' as const, shape: [1, 'rows', 8] })),
+  }))
+  const carver = new Carver(model, { cuts, inputs: [...ports.inputs], outputs: [...ports.outputs] } as unknown as ConstructorParameters<
+    typeof Carver
+  >[1])
   writeModel(lower(carver.stage({ first: 0, end: cuts.length + 1 }).model, 'wasm').model)
 }
 
@@ -38,7 +42,8 @@ describe('fuzzed ONNX', () => {
         if (i % wholeWay === 0) prepare(model)
         outcomes.taken++
       } catch (thrown) {
-        if (!(thrown instanceof ManyhandsError && thrown.code === 'bad-model')) throw new Error(`fuzz run ${i} broke the reader`, { cause: thrown })
+        if (!(thrown instanceof ManyhandsError && thrown.code === 'bad-model'))
+          throw new Error(`fuzz run ${i} broke the reader`, { cause: thrown })
         outcomes.refused++
       }
     }

@@ -132,7 +132,10 @@ function writeValueInfo(w: WireWriter, { name, type }: ValueInfo): void {
     w.message(2, () =>
       w.message(1, () => {
         const { dims } = type
-        if (dims) w.message(2, () => w.each(dims, (dim) => w.message(1, () => (typeof dim === 'number' ? w.int(1, dim) : w.optionalString(2, dim)))))
+        if (dims)
+          w.message(2, () =>
+            w.each(dims, (dim) => w.message(1, () => (typeof dim === 'number' ? w.int(1, dim) : w.optionalString(2, dim)))),
+          )
         w.int(1, elementTypeNumber(type.dtype))
       }),
     )

@@ -141,11 +141,28 @@ export class ControlSocket {
   }
 
   async #hello(challenge: Extract<ServerMessage, { t: 'challenge' }>): Promise<void> {
-    if (challenge.serverKey !== this.#info.serverKey) throw new ManyhandsError('bad-signature', 'The server shows another key than its address published.')
-    const claim: HelloClaim = { nonce: challenge.nonce, origin: this.#origin, expiresAt: challenge.now + helloMs, server: challenge.serverKey }
+    if (challenge.serverKey !== this.#info.serverKey)
+      throw new ManyhandsError('bad-signature', 'The server shows another key than its address published.')
+    const claim: HelloClaim = {
+      nonce: challenge.nonce,
+      origin: this.#origin,
+      expiresAt: challenge.now + helloMs,
+      server: challenge.serverKey,
+    }
     const signature = await signHex(this.#identity.privateKey, 'hello', utf8(canonicalJson(claim)))
     const { nonce, origin, expiresAt } = claim
-    this.#socket?.send(JSON.stringify({ t: 'hello', v: 1, key: this.#identity.publicKey, nonce, origin, expiresAt, agent, signature } satisfies ClientMessage))
+    this.#socket?.send(
+      JSON.stringify({
+        t: 'hello',
+        v: 1,
+        key: this.#identity.publicKey,
+        nonce,
+        origin,
+        expiresAt,
+        agent,
+        signature,
+      } satisfies ClientMessage),
+    )
   }
 
   #retry(reason: ManyhandsError): void {

@@ -28,7 +28,10 @@ const maxDocumentBytes = 64 * 1024
 /** @throws ManyhandsError unavailable, bad-input, insecure-context */
 export async function discover(server: string, signal?: AbortSignal): Promise<ServerInfo> {
   if (!globalThis.crypto?.subtle) {
-    throw new ManyhandsError('insecure-context', 'This page is not served over https, so the browser hides its cryptography. Open it by https, or on localhost.')
+    throw new ManyhandsError(
+      'insecure-context',
+      'This page is not served over https, so the browser hides its cryptography. Open it by https, or on localhost.',
+    )
   }
   const base = parseServer(server)
   const bytes = await fetchBytes(new URL('/.well-known/manyhands.json', base).href, maxDocumentBytes, signal)
@@ -60,7 +63,8 @@ export async function discover(server: string, signal?: AbortSignal): Promise<Se
 export async function fetchManifest(info: ServerInfo, revision: Revision, signal?: AbortSignal): Promise<Manifest> {
   const bytes = await fetchBytes(info.manifestsUrl + revision, maxManifestBytes, signal)
   const manifest = parseManifest(parseJson(bytes, 'The manifest'))
-  if ((await revisionOf(manifest)) !== revision) throw new ManyhandsError('hash-mismatch', 'The server sent another manifest than the one asked for.')
+  if ((await revisionOf(manifest)) !== revision)
+    throw new ManyhandsError('hash-mismatch', 'The server sent another manifest than the one asked for.')
   return manifest
 }
 
@@ -78,7 +82,10 @@ function parseServer(server: string): URL {
   } catch {
     // Said below.
   }
-  throw new ManyhandsError('bad-input', `'${server.slice(0, 200)}' is not the address of a server. It should look like https://hands.example.`)
+  throw new ManyhandsError(
+    'bad-input',
+    `'${server.slice(0, 200)}' is not the address of a server. It should look like https://hands.example.`,
+  )
 }
 
 /** At most `limit` bytes, within a time; @throws ManyhandsError unavailable, not-found, bad-message */

@@ -47,7 +47,12 @@ describe('lineFeed', () => {
 
   it('refuses an empty, a huge, a far too long picture, and bytes that do not fit it', () => {
     const refused = expect.objectContaining({ code: 'bad-input' })
-    const tries: Pixels[] = [white(0, 10), white(2900, 48), { width: 100_000, height: 1000, data: [] }, { width: 2, height: 2, data: [1, 2, 3] }]
+    const tries: Pixels[] = [
+      white(0, 10),
+      white(2900, 48),
+      { width: 100_000, height: 1000, data: [] },
+      { width: 2, height: 2, data: [1, 2, 3] },
+    ]
     for (const pixels of tries) expect(() => lineFeed(pixels)).toThrow(refused)
   })
 })
@@ -69,7 +74,12 @@ describe('readLine', () => {
   })
 
   it('refuses an answer that does not fit the characters', () => {
-    for (const dims of [[1, 2, 5], [2, 2, 4], [2, 4], [1, 3, 4]]) {
+    for (const dims of [
+      [1, 2, 5],
+      [2, 2, 4],
+      [2, 4],
+      [1, 3, 4],
+    ]) {
       expect(() => readLine(answer(0, 0), dims, characters)).toThrow(expect.objectContaining({ code: 'bad-input' }))
     }
   })

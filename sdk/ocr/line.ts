@@ -97,7 +97,8 @@ function likeliest(row: Float32Array): number {
 function checkPixels({ width, height, data }: Pixels): void {
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0
   if (!whole) throw new ManyhandsError('bad-input', 'The picture is empty.')
-  if (width * height > mostPixels) throw new ManyhandsError('bad-input', 'The picture is over 48 megapixels. Cut the line of text out of it.')
+  if (width * height > mostPixels)
+    throw new ManyhandsError('bad-input', 'The picture is over 48 megapixels. Cut the line of text out of it.')
   if (data.length !== width * height * 4) {
     throw new ManyhandsError('bad-input', `A picture of ${width} x ${height} has ${width * height * 4} bytes of RGBA, not ${data.length}.`)
   }

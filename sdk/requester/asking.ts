@@ -51,7 +51,12 @@ export class Asking {
     const key = { session: ticket.session, generation: ticket.generation }
     const verdict = (v: Verdict) => (v.ok ? ports.proof(v.proof) : this.fail(v.error))
     this.#sender = new CustodySender({ ...key, link: promptLink(ticket), tensors: feedTensors }, ports.identity, ports.link)
-    this.#receiver = new CustodyReceiver({ ...key, link: answerLink(ticket), tensors: answerTensors }, ports.identity, this.host.key, verdict)
+    this.#receiver = new CustodyReceiver(
+      { ...key, link: answerLink(ticket), tensors: answerTensors },
+      ports.identity,
+      this.host.key,
+      verdict,
+    )
   }
 
   /** The last stage, whom the requester talks to. */
@@ -91,7 +96,8 @@ export class Asking {
 
   receive(step: Step): void {
     if (this.#over) return
-    if (step.link !== answerLink(this.ticket)) return this.fail(new ManyhandsError('bad-message', 'The last stage sent on a link that is not its answer.'))
+    if (step.link !== answerLink(this.ticket))
+      return this.fail(new ManyhandsError('bad-message', 'The last stage sent on a link that is not its answer.'))
     if (!this.#receiver.accept(step)) return
     this.#events.step(step)
     this.#unacked += step.rows

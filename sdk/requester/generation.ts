@@ -48,7 +48,10 @@ export class Generating implements Generation {
   }
 
   // eslint-disable-next-line unicorn/no-thenable -- a Generation is awaited on purpose
-  then<A = Generated, B = never>(done?: ((value: Generated) => A | PromiseLike<A>) | null, failed?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+  then<A = Generated, B = never>(
+    done?: ((value: Generated) => A | PromiseLike<A>) | null,
+    failed?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
     return this.#whole.then(done, failed)
   }
 }
@@ -147,7 +150,8 @@ class AnswerText {
 
 function encode(tokenizer: ChatTokenizer, input: string | readonly Message[]): number[] {
   const chars = typeof input === 'string' ? input.length : input.reduce((n, m) => n + m.content.length, 0)
-  if (chars > maxPromptChars) throw new ManyhandsError('bad-input', `The prompt has ${chars} characters; at most ${maxPromptChars} are taken.`)
+  if (chars > maxPromptChars)
+    throw new ManyhandsError('bad-input', `The prompt has ${chars} characters; at most ${maxPromptChars} are taken.`)
   if (typeof input !== 'string' && (input.length === 0 || input.length > maxMessages)) {
     throw new ManyhandsError('bad-input', `A chat takes 1 to ${maxMessages} messages.`)
   }
@@ -158,11 +162,20 @@ function encode(tokenizer: ChatTokenizer, input: string | readonly Message[]): n
 
 function roomFor(promptTokens: number, wanted: number | undefined, { name, decoder }: Manifest): number {
   const context = decoder?.context ?? 0
-  if (promptTokens >= context) throw new ManyhandsError('context-overflow', `The prompt has ${promptTokens} tokens; ${name} holds ${context} with its answer. Shorten it.`)
+  if (promptTokens >= context)
+    throw new ManyhandsError(
+      'context-overflow',
+      `The prompt has ${promptTokens} tokens; ${name} holds ${context} with its answer. Shorten it.`,
+    )
   const most = context - promptTokens
   if (wanted === undefined) return Math.min(defaultMaxTokens, most)
   if (!Number.isInteger(wanted) || wanted < 1) throw new ManyhandsError('bad-input', 'maxTokens takes a whole number of at least 1.')
   return Math.min(wanted, most)
+}
+
+function randomSeed(): number {
+  const [seed = 0] = crypto.getRandomValues(new Uint32Array(1))
+  return seed
 }
 
 function checkSampling({ temperature = 0, topP = 1, seed }: GenerateOptions) {
@@ -171,7 +184,7 @@ function checkSampling({ temperature = 0, topP = 1, seed }: GenerateOptions) {
   if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
     throw new ManyhandsError('bad-input', 'seed takes a whole number from 0 to 4294967295.')
   }
-  return { temperature, topP, seed: seed ?? (crypto.getRandomValues(new Uint32Array(1))[0]) }
+  return { temperature, topP, seed: seed ?? randomSeed() }
 }
 
 /** Runs of nearly equal length, so that no row is left to run alone (a run of one row rounds differently). */

@@ -80,7 +80,8 @@ export class RequesterNetwork extends EventTarget implements Network {
         this.#deliver(session, link.remote, (asking) => asking.custody(signedChunk))
       },
       closed: (peer, reason) => {
-        for (const asking of this.#askings.values()) if (asking.host.peer === peer) asking.fail(new ManyhandsError('peer-lost', reason.message))
+        for (const asking of this.#askings.values())
+          if (asking.host.peer === peer) asking.fail(new ManyhandsError('peer-lost', reason.message))
       },
     })
     this.#hub = new PeerHub(info, false, {
@@ -182,7 +183,8 @@ export class RequesterNetwork extends EventTarget implements Network {
       this.#byOpenId.delete(id)
     }
     try {
-      if (ticket.revision !== revision || ticket.requester.peer !== this.#identity.id) throw new ManyhandsError('bad-ticket', 'The server routed another request than this one.')
+      if (ticket.revision !== revision || ticket.requester.peer !== this.#identity.id)
+        throw new ManyhandsError('bad-ticket', 'The server routed another request than this one.')
       const link = await abortable(this.#links.to((ticket.stages.at(-1) as TicketStage).peer), options.signal)
       const proof = (bytes: Uint8Array<ArrayBuffer>) => void this.#socket.sendBinary(bytes)
       const asking = new Asking(ticket, tensors.feeds, tensors.answer, { identity: this.#identity, link, proof }, { step: onStep })
@@ -190,10 +192,12 @@ export class RequesterNetwork extends EventTarget implements Network {
       this.#byOpenId.set(id, asking)
       const onAbort = () => asking.fail(new ManyhandsError('aborted', 'Stopped.'))
       options.signal?.addEventListener('abort', onAbort, { once: true })
-      void asking.ended.catch(() => undefined).finally(() => {
-        options.signal?.removeEventListener('abort', onAbort)
-        forget()
-      })
+      void asking.ended
+        .catch(() => undefined)
+        .finally(() => {
+          options.signal?.removeEventListener('abort', onAbort)
+          forget()
+        })
       return { asking, receipt: this.#awaitReceipt(asking) }
     } catch (thrown) {
       forget()

@@ -5,7 +5,16 @@
 import { Tensor } from 'onnxruntime-common'
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
-import { checkShape, dtypeSize, elementCount, packTensors, unpackTensors, type DType, type TensorSpec, type TensorValue } from '../../protocol/tensors.ts'
+import {
+  checkShape,
+  dtypeSize,
+  elementCount,
+  packTensors,
+  unpackTensors,
+  type DType,
+  type TensorSpec,
+  type TensorValue,
+} from '../../protocol/tensors.ts'
 import { feedSpecs } from '../../worker/ring/step-tensors.ts'
 import type { CallOptions, RunResult } from '../types.ts'
 import type { RequesterNetwork } from './network.ts'
@@ -46,7 +55,8 @@ const resultSpecs = (manifest: Manifest): TensorSpec[] => manifest.outputs.filte
 function readFeeds(manifest: Manifest, feeds: Readonly<Record<string, Tensor>>): TensorValue[] {
   const specs = feedSpecs(manifest)
   const unknown = Object.keys(feeds).find((name) => !specs.some((s) => s.name === name))
-  if (unknown !== undefined) throw new ManyhandsError('bad-input', `${manifest.name} has no input '${unknown}'. It takes: ${specs.map((s) => s.name).join(', ')}.`)
+  if (unknown !== undefined)
+    throw new ManyhandsError('bad-input', `${manifest.name} has no input '${unknown}'. It takes: ${specs.map((s) => s.name).join(', ')}.`)
   return specs.map((spec) => {
     const feed = feeds[spec.name]
     if (!feed) throw new ManyhandsError('bad-input', `${manifest.name} needs the input '${spec.name}'.`)
@@ -61,7 +71,8 @@ function readFeeds(manifest: Manifest, feeds: Readonly<Record<string, Tensor>>):
       throw new ManyhandsError('not-finite', `'${spec.name}' holds a value that is not a finite number.`)
     }
     const bytes = new Uint8Array(feed.data.buffer, feed.data.byteOffset, feed.data.byteLength)
-    if (bytes.length !== elementCount(feed.dims) * dtypeSize[spec.dtype]) throw new ManyhandsError('bad-input', `'${spec.name}' holds as many bytes as its shape does not say.`)
+    if (bytes.length !== elementCount(feed.dims) * dtypeSize[spec.dtype])
+      throw new ManyhandsError('bad-input', `'${spec.name}' holds as many bytes as its shape does not say.`)
     return { dtype: spec.dtype, dims: feed.dims, bytes }
   })
 }

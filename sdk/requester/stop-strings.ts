@@ -14,7 +14,8 @@ export class StopMatcher {
   /** @throws ManyhandsError bad-input */
   constructor(stop: string | readonly string[] | undefined) {
     this.#stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop
-    const fits = this.#stops.length <= maxStops && this.#stops.every((s) => typeof s === 'string' && s.length > 0 && s.length <= maxStopChars)
+    const fits =
+      this.#stops.length <= maxStops && this.#stops.every((s) => typeof s === 'string' && s.length > 0 && s.length <= maxStopChars)
     if (!fits) throw new ManyhandsError('bad-input', `stop takes up to ${maxStops} texts of 1 to ${maxStopChars} characters.`)
   }
 

@@ -2,8 +2,7 @@
  * A volunteer's life: hello, offer, assignment, load, serve, and again when any of it breaks. One state at a time, always with
  * a plain reason. Nothing here computes; that is the stage host's.
  */
-import type { ManyhandsError} from '../../protocol/errors.ts';
-import { asError, fromWire, unwrap } from '../../protocol/errors.ts'
+import { asError, fromWire, unwrap, type ManyhandsError } from '../../protocol/errors.ts'
 import type { Identity } from '../../protocol/keys.ts'
 import { createIdentity } from '../../protocol/keys.ts'
 import { leaseMs } from '../../protocol/limits.ts'
@@ -146,7 +145,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
         welcomed: (welcome) => this.#welcomed(welcome),
         message: (message) => this.#message(message),
         lost: (reason) => {
-          if (!this.#holding?.report) this.#set({ phase: 'connecting', reason: `The server is out of reach (${reason.message}) Trying again.` })
+          if (!this.#holding?.report)
+            this.#set({ phase: 'connecting', reason: `The server is out of reach (${reason.message}) Trying again.` })
         },
       })
     } catch (thrown) {
@@ -251,7 +251,13 @@ export class VolunteerDonation extends EventTarget implements Donation {
   #loading({ name, title, blocks: all }: Manifest, blocks: readonly [number, number]): void {
     const revision = this.#holding?.revision ?? ''
     this.#loadStartedAt = performance.now()
-    this.#set({ phase: 'fetching', reason: 'Fetching its part of the weights.', model: { name, title, revision }, blocks, totalBlocks: all.length })
+    this.#set({
+      phase: 'fetching',
+      reason: 'Fetching its part of the weights.',
+      model: { name, title, revision },
+      blocks,
+      totalBlocks: all.length,
+    })
   }
 
   #ready(holding: Holding, report: StageReport): void {
@@ -289,7 +295,11 @@ export class VolunteerDonation extends EventTarget implements Donation {
         const { phase, doneBytes, totalBytes } = event.progress
         const left = secondsLeft(doneBytes, totalBytes, performance.now() - this.#loadStartedAt)
         const progress = { doneBytes, totalBytes, ...(left === undefined ? {} : { secondsLeft: left }) }
-        const reason = { fetching: 'Fetching its part of the weights.', preparing: 'Preparing its part of the model.', checking: 'Checking its answers against known ones.' }[phase]
+        const reason = {
+          fetching: 'Fetching its part of the weights.',
+          preparing: 'Preparing its part of the model.',
+          checking: 'Checking its answers against known ones.',
+        }[phase]
         return this.#set({ phase, reason, progress })
       }
       case 'dial':
@@ -330,7 +340,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
   /** The phase that follows from what is held and whether it is paused. */
   #settle(): void {
     if (this.#pausedBecause !== undefined) this.#set({ phase: 'paused', reason: this.#pausedBecause })
-    else if (this.#holding?.report) this.#set({ phase: 'serving', reason: this.#finishing ? 'Finishing the answers it holds, then it stops.' : 'Ready to compute.' })
+    else if (this.#holding?.report)
+      this.#set({ phase: 'serving', reason: this.#finishing ? 'Finishing the answers it holds, then it stops.' : 'Ready to compute.' })
     else if (!this.#holding) this.#set({ phase: 'waiting', reason: 'Waiting for the server to hand out work.' })
   }
 

@@ -65,7 +65,8 @@ async function attempt(d: Download, progress: { at: number; fetched: number }): 
     }
     if (response.status === 429 || response.status === 503) return retryAfter(response)
     if (response.status === 206) {
-      if (Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]) !== progress.at) throw new Error('another range came')
+      if (Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]) !== progress.at)
+        throw new Error('another range came')
     } else if (response.status === 200) progress.at = 0
     else if (response.status === 416) {
       progress.at = 0

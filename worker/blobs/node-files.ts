@@ -64,7 +64,7 @@ class NodeFile implements OpenFile {
   }
 
   async read(into: Uint8Array): Promise<void> {
-    for (let at = 0; at < into.length; ) {
+    for (let at = 0; at < into.length;) {
       const { bytesRead } = await this.#file.read(into, at, into.length - at, at)
       if (bytesRead === 0) throw new Error('the file became shorter')
       at += bytesRead
@@ -73,7 +73,7 @@ class NodeFile implements OpenFile {
 
   async write(bytes: Uint8Array, at: number): Promise<void> {
     try {
-      for (let done = 0; done < bytes.length; ) done += (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten
+      for (let done = 0; done < bytes.length;) done += (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten
     } catch (cause) {
       throw asDiskError(cause)
     }
@@ -95,6 +95,7 @@ class NodeFile implements OpenFile {
 
 function asDiskError(cause: unknown): ManyhandsError {
   const code = (cause as NodeJS.ErrnoException).code ?? ''
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new ManyhandsError('no-space', 'The disk is full: model files are not kept.', { cause })
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new ManyhandsError('no-space', 'The disk is full: model files are not kept.', { cause })
   return new ManyhandsError('unsupported', `Model files can't be kept here (${code}): check the folder's permissions.`, { cause })
 }

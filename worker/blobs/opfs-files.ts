@@ -10,6 +10,8 @@ import type { BlobFiles, FileEntry, OpenFile } from './blob-files.ts'
 const folder = 'manyhands-blobs'
 /** How long a tab waits for another that fetches the same blob, before it fetches for itself: a shard at 2 Mbit/s. */
 const longestWaitMs = 60_000
+/** Chromium now and then leaves a request to open a file unanswered; past this the file is done without. */
+const openMs = 5_000
 
 /** What TypeScript's worker library has and its DOM library lacks. */
 interface SyncAccessHandle {
@@ -24,33 +26,61 @@ type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise
 
 export class OpfsFiles implements BlobFiles {
   #directory: Promise<FileSystemDirectoryHandle> | undefined
+  /** Requests to the file system go one after the other: several at once are what it leaves unanswered. */
+  #turn: Promise<unknown> = Promise.resolve()
 
-  async list(): Promise<FileEntry[]> {
+  list(): Promise<FileEntry[]> {
+    return this.#inTurn(() => this.#list())
+  }
+
+  open(name: string): Promise<OpenFile | undefined> {
+    return this.#inTurn(() => this.#openFile(name))
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const directory = await this.#open().catch(() => undefined)
+      // Not there, or held by another tab: either way nothing is to be done here.
+      await directory?.removeEntry(name).catch(() => undefined)
+    })
+  }
+
+  async #list(): Promise<FileEntry[]> {
     const entries: FileEntry[] = []
     const directory = await this.#open().catch(() => undefined)
     if (!directory) return entries
     for await (const [name, handle] of directory.entries()) {
       if (!isHash(name) || handle.kind !== 'file') continue
-      const file = await (handle).getFile().catch(() => undefined)
+      const file = await handle.getFile().catch(() => undefined)
       if (file) entries.push({ name, bytes: file.size, usedAt: file.lastModified })
     }
     return entries
   }
 
-  async open(name: string): Promise<OpenFile | undefined> {
+  async #openFile(name: string): Promise<OpenFile | undefined> {
+    const opening = this.#accessHandle(name)
     try {
-      const handle = (await (await this.#open()).getFileHandle(name, { create: true })) as SyncFileHandle
-      return new OpfsFile(await handle.createSyncAccessHandle())
+      return new OpfsFile(await within(openMs, opening))
     } catch (cause) {
+      // Should it open after all, nobody else may wait for it.
+      void opening.then(
+        (handle) => handle.close(),
+        () => undefined,
+      )
       if (cause instanceof DOMException && cause.name === 'NoModificationAllowedError') return undefined
       throw asStorageError(cause)
     }
   }
 
-  async remove(name: string): Promise<void> {
-    const directory = await this.#open().catch(() => undefined)
-    // Not there, or held by another tab: either way nothing is to be done here.
-    await directory?.removeEntry(name).catch(() => undefined)
+  async #accessHandle(name: string): Promise<SyncAccessHandle> {
+    const handle = (await (await this.#open()).getFileHandle(name, { create: true })) as SyncFileHandle
+    return handle.createSyncAccessHandle()
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work)
+    this.#turn = done.catch(() => undefined)
+    return done
   }
 
   async exclusive<T>(name: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -117,9 +147,19 @@ class OpfsFile implements OpenFile {
   }
 }
 
+function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
+  })
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
+
 function asStorageError(cause: unknown): ManyhandsError {
   if (cause instanceof DOMException && cause.name === 'QuotaExceededError') {
     return new ManyhandsError('no-space', "The browser's storage is full: model files are not kept.", { cause })
   }
-  return new ManyhandsError('unsupported', 'This browser keeps no files for this page (a private window?): model files are not kept.', { cause })
+  return new ManyhandsError('unsupported', 'This browser keeps no files for this page (a private window?): model files are not kept.', {
+    cause,
+  })
 }

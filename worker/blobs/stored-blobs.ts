@@ -95,7 +95,10 @@ class StoredBlobs implements BlobStore {
       if (await isRight(into, ref)) return fetched
       await kept.startAt(0)
       if (start === 0 || tries > 0) {
-        throw new ManyhandsError('hash-mismatch', `${blobsUrl}${ref.hash} has other bytes than its hash says: the server's copy is damaged.`)
+        throw new ManyhandsError(
+          'hash-mismatch',
+          `${blobsUrl}${ref.hash} has other bytes than its hash says: the server's copy is damaged.`,
+        )
       }
     }
   }
@@ -104,7 +107,9 @@ class StoredBlobs implements BlobStore {
   #makeRoom(ref: BlobRef): Promise<void> {
     const { files, limitBytes, now } = this.#options
     const made = this.#room.then(async () => {
-      const entries = (await files.list()).filter((f) => f.name !== ref.hash && !this.#planned.has(f.name)).sort((a, b) => a.usedAt - b.usedAt)
+      const entries = (await files.list())
+        .filter((f) => f.name !== ref.hash && !this.#planned.has(f.name))
+        .sort((a, b) => a.usedAt - b.usedAt)
       const planned = [...this.#planned.values()].reduce((sum, n) => sum + n, 0)
       let total = entries.reduce((sum, f) => sum + f.bytes, planned + ref.bytes)
       for (const entry of entries) {
@@ -112,7 +117,8 @@ class StoredBlobs implements BlobStore {
         await files.remove(entry.name)
         total -= entry.bytes
       }
-      if (total > limitBytes) throw new ManyhandsError('no-space', `The limit of ${limitBytes} bytes for model files is full; this one is not kept.`)
+      if (total > limitBytes)
+        throw new ManyhandsError('no-space', `The limit of ${limitBytes} bytes for model files is full; this one is not kept.`)
       this.#planned.set(ref.hash, ref.bytes)
     })
     this.#room = made.catch(() => undefined)
@@ -195,7 +201,10 @@ class Keeping {
   }
 
   async #giveUp(thrown: unknown): Promise<void> {
-    this.error ??= thrown instanceof ManyhandsError ? thrown : new ManyhandsError('internal', 'The device could not keep a model file.', { cause: thrown })
+    this.error ??=
+      thrown instanceof ManyhandsError
+        ? thrown
+        : new ManyhandsError('internal', 'The device could not keep a model file.', { cause: thrown })
     await this.close()
     await this.#files.remove(this.#name).catch(() => undefined)
   }
@@ -207,6 +216,10 @@ function allocate(bytes: number): Bytes {
   try {
     return new Uint8Array(bytes)
   } catch (cause) {
-    throw new ManyhandsError('out-of-memory', `There is no memory for a file of ${bytes} bytes: close other tabs or give a smaller share.`, { cause })
+    throw new ManyhandsError(
+      'out-of-memory',
+      `There is no memory for a file of ${bytes} bytes: close other tabs or give a smaller share.`,
+      { cause },
+    )
   }
 }

@@ -50,7 +50,10 @@ export async function checkGoldens(trial: GoldenTrial): Promise<GoldenResult> {
     if (error <= trial.tolerance) return { rowLimit, error, msPerRow: median(singleMs) }
     errors.push(`${error.toExponential(1)} with ${rowLimit} rows a run`)
   }
-  throw new ManyhandsError('engine-failed', `The model computes wrongly here: relative errors of ${errors.join(', ')}; ${trial.tolerance} is allowed.`)
+  throw new ManyhandsError(
+    'engine-failed',
+    `The model computes wrongly here: relative errors of ${errors.join(', ')}; ${trial.tolerance} is allowed.`,
+  )
 }
 
 async function checkOnce(trial: GoldenTrial): Promise<GoldenResult> {
@@ -58,7 +61,10 @@ async function checkOnce(trial: GoldenTrial): Promise<GoldenResult> {
   const first = await trial.run(step)
   const error = Math.max(...first.outputs.map((value, i) => worstRow(value, trial.expected[i] as TensorValue, 1)))
   if (!(error <= trial.tolerance)) {
-    throw new ManyhandsError('engine-failed', `The model computes wrongly here: a relative error of ${error.toExponential(1)}; ${trial.tolerance} is allowed.`)
+    throw new ManyhandsError(
+      'engine-failed',
+      `The model computes wrongly here: a relative error of ${error.toExponential(1)}; ${trial.tolerance} is allowed.`,
+    )
   }
   // The first run also warmed up.
   const second = await trial.run(step)
@@ -70,11 +76,17 @@ async function runAll(trial: GoldenTrial, rowLimit: number): Promise<{ error: nu
   let error = 0
   let position = 0
   for (const run of trial.golden.runs) {
-    for (let rest = run; rest > 0; ) {
+    for (let rest = run; rest > 0;) {
       const rows = Math.min(rest, rowLimit)
-      const { outputs, runMs } = await trial.run({ position, rows, inputs: trial.inputs.map((value) => rowsOf(value, position, rows)), logitsFrom: logitsFrom(trial, position, rows) })
+      const { outputs, runMs } = await trial.run({
+        position,
+        rows,
+        inputs: trial.inputs.map((value) => rowsOf(value, position, rows)),
+        logitsFrom: logitsFrom(trial, position, rows),
+      })
       if (rows === 1) singleMs.push(runMs)
-      for (const [got, wanted] of pairs(trial, outputs, position, rows)) error = worse(error, worstRow(got, wanted, got.dims[trial.logitRows ? 0 : 1] ?? 1))
+      for (const [got, wanted] of pairs(trial, outputs, position, rows))
+        error = worse(error, worstRow(got, wanted, got.dims[trial.logitRows ? 0 : 1] ?? 1))
       position += rows
       rest -= rows
     }

@@ -82,7 +82,10 @@ async function tryBackend(backend: Backend, { request, platform, options, files,
   const model = backend === 'wasm' ? lowerAttention(lowered.model) : lowered.model
   const weightBytes = residentBytes(model)
   if (weightBytes > memoryBytes) {
-    throw new ManyhandsError('out-of-memory', `These blocks take ${weightBytes} bytes; ${memoryBytes} are given: give more memory or take fewer blocks.`)
+    throw new ManyhandsError(
+      'out-of-memory',
+      `These blocks take ${weightBytes} bytes; ${memoryBytes} are given: give more memory or take fewer blocks.`,
+    )
   }
   const runtime = backend === 'webgpu' ? await platform.ort.webgpu() : await openWasm(platform)
   const resident = graph.caches.map((port) => port.present)
@@ -125,7 +128,9 @@ function weightFiles(model: Model, weights: Lowered['weights'], shards: Readonly
     return bytes
   }
   const made = new Set(weights.map(({ location }) => location))
-  const locations = new Set(model.graph.initializers.flatMap(({ data }) => (data.kind === 'external' && !made.has(data.location) ? [data.location] : [])))
+  const locations = new Set(
+    model.graph.initializers.flatMap(({ data }) => (data.kind === 'external' && !made.has(data.location) ? [data.location] : [])),
+  )
   return [
     ...[...locations].map((location) => ({ location, bytes: shard(location).length, read: () => shard(location) })),
     ...weights.map((weight) => ({
@@ -140,7 +145,7 @@ async function goldens(
   stage: Stage,
   queue: RunQueue,
   caches: SessionCaches | undefined,
-  { manifest, range }: LoadRequest,
+  { manifest }: LoadRequest,
   files: StageFiles,
   backend: Backend,
 ): Promise<GoldenResult> {

@@ -5,7 +5,6 @@
 import { availableParallelism } from 'node:os'
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { OrtSource } from './ort-source.ts'
-import type { OrtWasmFactory } from './ort-wasm-abi.ts'
 import { openWasm } from './wasm-runtime.ts'
 
 /** As in a tab (ort-source.ts). */
@@ -15,7 +14,7 @@ export function ortFromPackage(): OrtSource {
   return {
     mostThreads: Math.min(mostUsefulThreads, availableParallelism()),
     async wasm(threads) {
-      const module = (await import('onnxruntime-web/ort-wasm-simd-threaded.mjs')) as { readonly default: OrtWasmFactory }
+      const module = await import('onnxruntime-web/ort-wasm-simd-threaded.mjs')
       return openWasm(module.default, threads)
     },
     webgpu: () => Promise.reject(new ManyhandsError('unsupported', 'There is no WebGPU in Node.')),

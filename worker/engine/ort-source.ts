@@ -24,7 +24,11 @@ const mostUsefulThreads = 4
 export function ortFromUrl(engineUrl: string): OrtSource {
   const load = (name: string): Promise<unknown> =>
     import(/* @vite-ignore */ new URL(name, engineUrl).href).catch((cause: unknown) => {
-      throw new ManyhandsError('engine-failed', `The engine could not be loaded from ${engineUrl}${name}: check the connection and try again.`, { cause })
+      throw new ManyhandsError(
+        'engine-failed',
+        `The engine could not be loaded from ${engineUrl}${name}: check the connection and try again.`,
+        { cause },
+      )
     })
   // The threads are workers of the module's own script, and a worker has to come from the page's origin.
   const canThread = globalThis.crossOriginIsolated && new URL(engineUrl).origin === globalThis.location.origin

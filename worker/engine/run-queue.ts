@@ -36,7 +36,12 @@ export class RunQueue {
     let timer: ReturnType<typeof setTimeout> | undefined
     const hung = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        this.end(new ManyhandsError('engine-failed', `A run did not come back within ${this.#limitMs / 1000} s: this device's engine has to be started again.`))
+        this.end(
+          new ManyhandsError(
+            'engine-failed',
+            `A run did not come back within ${this.#limitMs / 1000} s: this device's engine has to be started again.`,
+          ),
+        )
         reject(this.#end)
       }, this.#limitMs)
     })

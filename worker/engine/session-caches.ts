@@ -43,15 +43,23 @@ export class SessionCaches {
   open(session: SessionId, maxPositions: number): void {
     const { context, kvHeads, headDim } = this.#decoder
     if (this.#open.has(session)) throw new ManyhandsError('bad-input', `Session ${session} is open already.`)
-    if (!Number.isInteger(maxPositions) || maxPositions < 1) throw new ManyhandsError('bad-input', 'A session needs room for a position at least.')
-    if (maxPositions > context) throw new ManyhandsError('context-overflow', `The model has ${context} positions, not ${maxPositions}: ask for less.`)
+    if (!Number.isInteger(maxPositions) || maxPositions < 1)
+      throw new ManyhandsError('bad-input', 'A session needs room for a position at least.')
+    if (maxPositions > context)
+      throw new ManyhandsError('context-overflow', `The model has ${context} positions, not ${maxPositions}: ask for less.`)
     const left = this.positions - this.#reserved
     if (maxPositions > left) {
-      throw new ManyhandsError('out-of-memory', `There is room for ${left} more positions here, not for ${maxPositions}: try again when others have ended.`)
+      throw new ManyhandsError(
+        'out-of-memory',
+        `There is room for ${left} more positions here, not for ${maxPositions}: try again when others have ended.`,
+      )
     }
     const block = this.#runtime.allocate(this.#ports.map(() => [1, kvHeads, maxPositions, headDim]))
     const named = (key: keyof CachePort) => new Map(this.#ports.map((port, i) => [port[key], block.tensors[i] as Resident]))
-    this.#open.set(session, { cache: { maxPositions, held: 0, pasts: named('past'), presents: named('present') }, release: () => block.release() })
+    this.#open.set(session, {
+      cache: { maxPositions, held: 0, pasts: named('past'), presents: named('present') },
+      release: () => block.release(),
+    })
     this.#reserved += maxPositions
   }
 

@@ -73,7 +73,10 @@ export class LoadedStageEngine implements StageEngine {
       if (caches && !cache) throw new ManyhandsError('closed', `Session ${step.session} is not open here.`)
       if (cache && position !== cache.held) throw bad(`position ${position}, but ${cache.held} are held`)
       if (cache && position + rows > cache.maxPositions) {
-        throw new ManyhandsError('context-overflow', `The session was opened for ${cache.maxPositions} positions; this step ends at ${position + rows}.`)
+        throw new ManyhandsError(
+          'context-overflow',
+          `The session was opened for ${cache.maxPositions} positions; this step ends at ${position + rows}.`,
+        )
       }
       try {
         return await stage.run(step, cache)

@@ -31,7 +31,8 @@ export function stageGraph(graph: Uint8Array, manifest: Manifest, range: BlockRa
   const before = manifest.cuts[range.first - 1]?.tensors
   const inputSpecs = (before ?? manifest.inputs.filter(isFed)).map(asSpec)
   const roles = new Map(manifest.inputs.map((input) => [input.name, input.role]))
-  const withRole = (role: InputSpec['role']) => carved.inputs.filter((name) => roles.get(name) === role && !before?.some((t) => t.name === name))
+  const withRole = (role: InputSpec['role']) =>
+    carved.inputs.filter((name) => roles.get(name) === role && !before?.some((t) => t.name === name))
   const caches = cachePorts(carved.model, withRole('past'))
   const [mask] = withRole('mask')
   const [positions] = withRole('positions')

@@ -52,11 +52,24 @@ export class Stage {
     const { graph } = this
     const { position, rows, inputs } = step
     const feeds = new Map<string, TensorValue | Resident>(cache?.pasts)
-    for (const [i, spec] of graph.inputSpecs.entries()) if (this.#session.inputNames.includes(spec.name)) feeds.set(spec.name, inputs[i] as TensorValue)
-    if (graph.mask !== undefined) feeds.set(graph.mask, int64([1, position + rows], () => 1))
-    if (graph.positions !== undefined) feeds.set(graph.positions, int64([1, rows], (row) => position + row))
+    for (const [i, spec] of graph.inputSpecs.entries())
+      if (this.#session.inputNames.includes(spec.name)) feeds.set(spec.name, inputs[i] as TensorValue)
+    if (graph.mask !== undefined)
+      feeds.set(
+        graph.mask,
+        int64([1, position + rows], () => 1),
+      )
+    if (graph.positions !== undefined)
+      feeds.set(
+        graph.positions,
+        int64([1, rows], (row) => position + row),
+      )
     const from = Math.min(step.logitsFrom, this.#leastFrom(rows))
-    if (graph.makesLogits) feeds.set(wantedFrom, int64([1], () => from))
+    if (graph.makesLogits)
+      feeds.set(
+        wantedFrom,
+        int64([1], () => from),
+      )
 
     const started = performance.now()
     const names = graph.outputSpecs.map((spec) => spec.name)
@@ -77,7 +90,8 @@ export class Stage {
 /** Logits [1, rows, vocab] as [rows, vocab] without the first `skip` rows; nothing when none are left. */
 function wantedLogits([logits]: readonly TensorValue[], skip: number): TensorValue[] {
   const [, rows = 0, vocab = 0] = logits?.dims ?? []
-  if (!logits || logits.dims.length !== 3) throw new ManyhandsError('bad-model', 'The model gives logits of another shape than [batch, rows, vocabulary].')
+  if (!logits || logits.dims.length !== 3)
+    throw new ManyhandsError('bad-model', 'The model gives logits of another shape than [batch, rows, vocabulary].')
   if (rows === skip) return []
   return [{ dtype: logits.dtype, dims: [rows - skip, vocab], bytes: logits.bytes.subarray((skip * logits.bytes.length) / rows) }]
 }

@@ -44,5 +44,12 @@ function probe(): Uint8Array {
   graph.initializer('w', 'float32', [width, width], { kind: 'external', location: matrix.location, offset: 0, length: matrix.bytes })
   graph.node('MatMul', ['x', 'w'], 'y')
   graph.output('y', 'float32', [1, width])
-  return writeModel({ irVersion: 9, opsetImports: [{ domain: '', version: 18 }], producer: 'manyhands', graph: graph.build('probe'), metadata: new Map(), functions: [] })
+  return writeModel({
+    irVersion: 9,
+    opsetImports: [{ domain: '', version: 18 }],
+    producer: 'manyhands',
+    graph: graph.build('probe'),
+    metadata: new Map(),
+    functions: [],
+  })
 }

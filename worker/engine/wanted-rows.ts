@@ -25,10 +25,14 @@ export function sliceWanted(model: Model, logits: string, crossing: readonly str
   )
   const mixing = new Set(index.inputs.keys())
   for (const name of crossing) mixing.delete(name)
-  const bound = nodes.findLastIndex((_, i) => ofLogits.has(i) && (ofOthers.has(i) || (index.reads[i] ?? []).some((name) => mixing.has(name))))
+  const bound = nodes.findLastIndex(
+    (_, i) => ofLogits.has(i) && (ofOthers.has(i) || (index.reads[i] ?? []).some((name) => mixing.has(name))),
+  )
   for (let at = bound + 1; at < nodes.length; at++) {
     const after = nodes.map((_, i) => i).filter((i) => i >= at && ofLogits.has(i))
-    const live = new Set(after.flatMap((i) => index.reads[i] ?? []).filter((name) => !constant.has(name) && (index.producer.get(name) ?? -1) < at))
+    const live = new Set(
+      after.flatMap((i) => index.reads[i] ?? []).filter((name) => !constant.has(name) && (index.producer.get(name) ?? -1) < at),
+    )
     const [row] = live
     if (live.size === 1 && row !== undefined) return sliced(model, index, row, new Set(after))
   }

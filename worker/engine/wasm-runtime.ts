@@ -44,7 +44,11 @@ export class WasmRuntime implements Runtime {
     let trouble: unknown
     try {
       heapOf(wasm).set(graph, model)
-      for (const file of weights) wasm.mountExternalData(file.location, fileView(file, (thrown) => (trouble ??= thrown)))
+      for (const file of weights)
+        wasm.mountExternalData(
+          file.location,
+          fileView(file, (thrown) => (trouble ??= thrown)),
+        )
       const session = (await wasm._OrtCreateSession(model, graph.length, options)) >>> 0
       if (trouble !== undefined) throw trouble
       if (session === 0) throw failed(lastError(wasm))
@@ -132,11 +136,20 @@ class WasmSession implements RuntimeSession {
     const made: number[] = []
     const options = wasm._OrtCreateRunOptions(logErrors, 0, false, 0)
     try {
-      const inputs = [...feeds].map(([name, value]) => [this.#name(name), value instanceof HeapTensor ? value.handle : this.#copyIn(value as TensorValue, fed)])
-      const outputs = [...fetch.map((name) => [this.#name(name), 0]), ...[...bound].map(([name, to]) => [this.#name(name), (to as HeapTensor).handle])]
+      const inputs = [...feeds].map(([name, value]) => [
+        this.#name(name),
+        value instanceof HeapTensor ? value.handle : this.#copyIn(value as TensorValue, fed),
+      ])
+      const outputs = [
+        ...fetch.map((name) => [this.#name(name), 0]),
+        ...[...bound].map(([name, to]) => [this.#name(name), (to as HeapTensor).handle]),
+      ]
       const [inputNames, inputValues] = this.#columns(inputs)
       const [outputNames, outputValues] = this.#columns(outputs)
-      check(wasm, await wasm._OrtRun(this.#session, inputNames, inputValues, inputs.length, outputNames, outputs.length, outputValues, options))
+      check(
+        wasm,
+        await wasm._OrtRun(this.#session, inputNames, inputValues, inputs.length, outputNames, outputs.length, outputValues, options),
+      )
       for (let i = 0; i < fetch.length; i++) made.push(read(wasm, outputValues + 4 * i))
       return new Map(fetch.map((name, i) => [name, this.#copyOut(made[i] as number)]))
     } finally {
@@ -223,7 +236,8 @@ function createTensor(wasm: OrtWasm, dtype: DType, dims: readonly number[], data
 /** @throws ManyhandsError out-of-memory */
 function allocate(wasm: OrtWasm, bytes: number): number {
   const pointer = wasm._malloc(bytes) >>> 0
-  if (pointer === 0) throw new ManyhandsError('out-of-memory', `There is no room for ${bytes} bytes: close other tabs or give a smaller share.`)
+  if (pointer === 0)
+    throw new ManyhandsError('out-of-memory', `There is no room for ${bytes} bytes: close other tabs or give a smaller share.`)
   return pointer
 }
 

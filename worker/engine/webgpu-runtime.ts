@@ -71,8 +71,12 @@ class WebGpuRuntime implements Runtime {
     if (this.#device) return
     const device = await this.#ort.env.webgpu.device
     this.#device = device
-    void device.lost.then(({ message }) => this.#resolveLost(new ManyhandsError('engine-failed', `The GPU was lost: ${message || 'no reason given'}.`)))
-    device.addEventListener('uncapturederror', ({ error }) => this.#resolveLost(new ManyhandsError('engine-failed', `The GPU failed: ${error.message}.`)))
+    void device.lost.then(({ message }) =>
+      this.#resolveLost(new ManyhandsError('engine-failed', `The GPU was lost: ${message || 'no reason given'}.`)),
+    )
+    device.addEventListener('uncapturederror', ({ error }) =>
+      this.#resolveLost(new ManyhandsError('engine-failed', `The GPU failed: ${error.message}.`)),
+    )
   }
 }
 
@@ -105,7 +109,9 @@ class WebGpuSession implements RuntimeSession {
     fetch: readonly string[],
     bound: ReadonlyMap<string, Resident>,
   ): Promise<ReadonlyMap<string, TensorValue>> {
-    const inputs = Object.fromEntries([...feeds].map(([name, value]) => [name, value instanceof GpuTensor ? value.tensor : this.#toOrt(value as TensorValue)]))
+    const inputs = Object.fromEntries(
+      [...feeds].map(([name, value]) => [name, value instanceof GpuTensor ? value.tensor : this.#toOrt(value as TensorValue)]),
+    )
     const fetches: Record<string, Ort.Tensor | null> = Object.fromEntries(fetch.map((name) => [name, null]))
     for (const [name, to] of bound) fetches[name] = (to as GpuTensor).tensor
     const outputs = await this.#session.run(inputs, fetches).catch((cause: unknown) => {

@@ -63,11 +63,15 @@ export class AnswerHost {
 
   /** Prompt ids, or a model's feeds: kept, and sent on round the ring as they are. */
   receivePrompt(step: Step): void {
-    if (step.link !== promptLink(this.#session.ticket)) throw new ManyhandsError('bad-message', `Link ${step.link} does not end at this stage.`)
+    if (step.link !== promptLink(this.#session.ticket))
+      throw new ManyhandsError('bad-message', `Link ${step.link} does not end at this stage.`)
     if (!this.#prompt.accept(step)) return
     if (!this.#start) throw new ManyhandsError('bad-message', 'A prompt came before its start.')
     if (step.position !== this.#promptHeld || step.position + step.rows > this.#start.promptLength) {
-      throw new ManyhandsError('bad-message', `Prompt rows ${step.position} to ${step.position + step.rows} came where ${this.#promptHeld} was due.`)
+      throw new ManyhandsError(
+        'bad-message',
+        `Prompt rows ${step.position} to ${step.position + step.rows} came where ${this.#promptHeld} was due.`,
+      )
     }
     const { decoder } = this.#ports.engine.manifest
     const values = unpackTensors(step.payload, feedSpecs(this.#ports.engine.manifest))
@@ -138,7 +142,8 @@ export class AnswerHost {
   #begin(start: Start): void {
     if (this.#start) throw new ManyhandsError('bad-message', 'A session can be started once.')
     const { ticket } = this.#session
-    if (start.promptLength > ticket.maxPositions) throw new ManyhandsError('context-overflow', `The session was opened for ${ticket.maxPositions} positions.`)
+    if (start.promptLength > ticket.maxPositions)
+      throw new ManyhandsError('context-overflow', `The session was opened for ${ticket.maxPositions} positions.`)
     this.#start = start
   }
 

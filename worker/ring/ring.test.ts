@@ -31,7 +31,12 @@ async function pipeline(boundaries: readonly number[]) {
 }
 
 describe('[HO2] an answer', () => {
-  for (const boundaries of [[0, 6], [0, 3, 6], [0, 2, 4, 6], [0, 1, 2, 3, 4, 5, 6]]) {
+  for (const boundaries of [
+    [0, 6],
+    [0, 3, 6],
+    [0, 2, 4, 6],
+    [0, 1, 2, 3, 4, 5, 6],
+  ]) {
     it(`over ${boundaries.length - 1} stages is the whole model's, token for token`, async () => {
       const { ring, ticket, last } = await pipeline(boundaries)
       expect(await ring.generate(await ticket(), last, prompt, 30)).toEqual(toyAnswer(prompt, boundaries, 30))
@@ -66,7 +71,9 @@ describe('[HO2] an answer', () => {
     })
     // Acknowledgements are held back on the way.
     const channel = ring.channels.get(`${ring.requester.id}>${ring.identities[1]?.id}`)
-    if (channel) channel.tamper = (m) => (String.fromCharCode(...m.subarray(0, 40)).includes('"ack"') ? void acks.push(() => channel.other?.deliver(m)) : m)
+    if (channel)
+      channel.tamper = (m) =>
+        String.fromCharCode(...m.subarray(0, 40)).includes('"ack"') ? void acks.push(() => channel.other?.deliver(m)) : m
     asking.start(prompt.length, 300, { temperature: 0, topP: 1, seed: 0 })
     ring.sendPrompt(asking, prompt)
     await full.promise
@@ -133,7 +140,9 @@ describe('what goes wrong', () => {
     // Stage 0 sends on link 2, which is stage 1's to send on.
     const channel = ring.channels.get(`${ring.identities[0]?.id}>${ring.identities[1]?.id}`)
     await expect.poll(() => channel?.sent.length ?? 0).toBeGreaterThan(3)
-    const stray = (channel?.sent.find((m) => m[0] === 3) as Uint8Array).slice()
+    const sent = channel?.sent.find((m) => m[0] === 3)
+    if (!sent) throw new Error('no frame was sent')
+    const stray = sent.slice()
     stray[1] = 2
     channel?.other?.deliver(stray)
     gate.resolve()

@@ -75,8 +75,10 @@ export class StageSession {
   /** A step to run here, in turn: from the wire, or from this very peer when it is first and last stage in one. */
   enqueue(step: Outgoing): void {
     const { engine, scheduler } = this.#ports
-    if (step.rows > this.ticket.maxRows) throw new ManyhandsError('bad-message', `A step carries ${step.rows} rows; this session's runs have ${this.ticket.maxRows} at most.`)
-    if (step.position + step.rows > this.ticket.maxPositions) throw new ManyhandsError('context-overflow', `The session was opened for ${this.ticket.maxPositions} positions.`)
+    if (step.rows > this.ticket.maxRows)
+      throw new ManyhandsError('bad-message', `A step carries ${step.rows} rows; this session's runs have ${this.ticket.maxRows} at most.`)
+    if (step.position + step.rows > this.ticket.maxPositions)
+      throw new ManyhandsError('context-overflow', `The session was opened for ${this.ticket.maxPositions} positions.`)
     const inputs = unpackTensors(step.payload, engine.inputSpecs)
     const { decoder } = engine.manifest
     if (decoder && this.index === 0) readTokens(inputs[0] as TensorValue, step.rows, decoder.vocab)
@@ -128,7 +130,10 @@ export class StageSession {
     if (this.#closed) return
     this.#ports.tellServer({ t: 'fault', session: this.ticket.session, error: error.toWire() })
     if (this.#host) this.#host.failed(error)
-    else void this.#next?.then(({ link }) => link.sendMessage({ t: 'fault', session: this.ticket.session, error: error.toWire() })).catch(() => undefined)
+    else
+      void this.#next
+        ?.then(({ link }) => link.sendMessage({ t: 'fault', session: this.ticket.session, error: error.toWire() }))
+        .catch(() => undefined)
     this.close()
   }
 
@@ -174,7 +179,13 @@ export class StageSession {
     if (this.#host) return this.#host.emit(step, output.outputs, computeMicros)
     if (step.position < step.emitFrom) return
     if (!this.#sender) await this.#next
-    this.#sender?.send({ position: step.position, rows: step.rows, emitFrom: step.emitFrom, computeMicros, payload: packTensors(output.outputs) })
+    this.#sender?.send({
+      position: step.position,
+      rows: step.rows,
+      emitFrom: step.emitFrom,
+      computeMicros,
+      payload: packTensors(output.outputs),
+    })
   }
 
   /** The end travels round the ring: chunks still open are signed, then the next stage hears it. */

@@ -148,7 +148,8 @@ export class StageNode {
     if (ticket.revision !== this.#revision || blocks[0] !== first || blocks[1] !== end) {
       throw new ManyhandsError('bad-ticket', 'This session is for other blocks than this peer holds.')
     }
-    if (this.#sessions.size >= maxSessions) throw new ManyhandsError('busy', 'This peer serves as many sessions as it can.', { retryAfterMs: 1000 })
+    if (this.#sessions.size >= maxSessions)
+      throw new ManyhandsError('busy', 'This peer serves as many sessions as it can.', { retryAfterMs: 1000 })
     this.#sessions.set(ticket.session, new StageSession(ticket, index, this.#ports()))
     this.#events.changed()
   }
@@ -217,7 +218,8 @@ export class StageNode {
   #withSession(link: PeerLink, id: SessionId, deliver: (session: StageSession) => void): void {
     const opening = this.#opening.get(id)
     if (opening) {
-      if (opening.early.length >= maxEarlyMessages) return link.close(new ManyhandsError('bad-message', 'A peer said too much before its session was open.'))
+      if (opening.early.length >= maxEarlyMessages)
+        return link.close(new ManyhandsError('bad-message', 'A peer said too much before its session was open.'))
       opening.early.push(() => this.#withSession(link, id, deliver))
       return
     }

@@ -3,7 +3,9 @@ import type { ModelInfo } from '../../../sdk/types.ts'
 import { blocks, counted } from './numbers.ts'
 import type { Tone } from './phases.ts'
 
-export const availabilityWords: Readonly<Record<ModelInfo['availability'], { readonly title: string; readonly short: string; readonly tone: Tone }>> = {
+export const availabilityWords: Readonly<
+  Record<ModelInfo['availability'], { readonly title: string; readonly short: string; readonly tone: Tone }>
+> = {
   available: { title: 'Ready', short: 'ready', tone: 'good' },
   downloadable: { title: 'Volunteers are fetching it', short: 'being fetched', tone: 'wait' },
   unavailable: { title: 'Not enough volunteers', short: 'not enough volunteers', tone: 'rest' },

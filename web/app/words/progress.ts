@@ -11,6 +11,7 @@ interface Asked {
 export function progressWords({ phase, ahead, promptTokens }: Asked): string {
   if (phase === 'queued') return ahead === 0 ? 'Next in the queue' : `In the queue: ${counted(ahead, 'request')} before yours`
   if (phase === 'connecting') return 'Connecting to the volunteers'
-  if (phase === 'prompt') return promptTokens > 0 ? `The volunteers read the prompt: ${counted(promptTokens, 'token')}` : 'The volunteers compute'
+  if (phase === 'prompt')
+    return promptTokens > 0 ? `The volunteers read the prompt: ${counted(promptTokens, 'token')}` : 'The volunteers compute'
   return 'Asking the network'
 }

@@ -17,11 +17,19 @@ type Words = Pick<Trouble, 'title' | 'remedy'> & { readonly advice?: string }
 const words: Partial<Record<ErrorCode, Words>> = {
   'bad-input': { title: 'That can’t be used as it is', remedy: 'none' },
   'bad-model': { title: 'This model is damaged', remedy: 'none', advice: 'Tell whoever runs this server.' },
-  'bad-signature': { title: 'An answer was not what its maker signed', remedy: 'again', advice: 'It was thrown away. Ask again: other volunteers may take part.' },
+  'bad-signature': {
+    title: 'An answer was not what its maker signed',
+    remedy: 'again',
+    advice: 'It was thrown away. Ask again: other volunteers may take part.',
+  },
   'bad-ticket': { title: 'A volunteer refused this request', remedy: 'again' },
   busy: { title: 'Every hand is full', remedy: 'give', advice: 'One more tab would help.' },
   closed: { title: 'The connection was closed', remedy: 'again' },
-  'context-overflow': { title: 'This conversation is too long for the model', remedy: 'none', advice: 'Start a new one, or ask for fewer tokens.' },
+  'context-overflow': {
+    title: 'This conversation is too long for the model',
+    remedy: 'none',
+    advice: 'Start a new one, or ask for fewer tokens.',
+  },
   'engine-failed': { title: 'A volunteer could not compute this', remedy: 'again' },
   'hash-mismatch': { title: 'A file arrived changed', remedy: 'again', advice: 'It was thrown away, unused.' },
   'insecure-context': {
@@ -30,7 +38,11 @@ const words: Partial<Record<ErrorCode, Words>> = {
     advice: 'Open the page over https, or as http://localhost on this machine. Without it, browsers withhold what Manyhands needs.',
   },
   'no-space': { title: 'The disk has no room', remedy: 'again', advice: 'Free some space, or choose less memory.' },
-  'no-volunteers': { title: 'Nobody holds all of this model right now', remedy: 'give', advice: 'Lend this tab to it, or open the Give page in another browser.' },
+  'no-volunteers': {
+    title: 'Nobody holds all of this model right now',
+    remedy: 'give',
+    advice: 'Lend this tab to it, or open the Give page in another browser.',
+  },
   'not-found': { title: 'Something is missing on the server', remedy: 'again' },
   'out-of-memory': { title: 'Memory ran out', remedy: 'again' },
   'peer-lost': { title: 'A volunteer left in the middle of it', remedy: 'again', advice: 'Ask again: another one takes its place.' },
