@@ -6,6 +6,7 @@ import { fingerprintOf, type Fingerprints, type LinkTerms } from '../../link/pee
 import { toHex } from '../../protocol/bytes.ts'
 import { isPeerId, type PeerId } from '../../protocol/ids.ts'
 import { linkConnectMs } from '../../protocol/limits.ts'
+import type * as PeerJs from 'peerjs'
 import type { DataConnection, Peer } from 'peerjs'
 import type { ServerInfo } from './discovery.ts'
 import type { Welcome } from './control-socket.ts'
@@ -48,7 +49,7 @@ export class PeerHub {
   async welcomed(welcome: Welcome): Promise<void> {
     this.#welcome = welcome
     if (this.#peer?.open) return
-    const { Peer } = await import('peerjs')
+    const { Peer } = await loadPeerJs()
     if (this.#closed || this.#welcome !== welcome) return
     this.#peer?.disconnect()
     const { host, port, path, secure } = this.#info.broker
@@ -138,4 +139,10 @@ export class PeerHub {
     connection.on('close', gone)
     connection.on('error', gone)
   }
+}
+
+/** In Node peerjs is a CommonJS module, whose names are on its default export. */
+async function loadPeerJs(): Promise<Pick<typeof PeerJs, 'Peer'>> {
+  const module: Partial<typeof PeerJs> & { readonly default: unknown } = await import('peerjs')
+  return module.Peer ? { Peer: module.Peer } : (module.default as typeof PeerJs)
 }
