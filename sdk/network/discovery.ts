@@ -34,7 +34,7 @@ export async function discover(server: string, signal?: AbortSignal): Promise<Se
     )
   }
   const base = parseServer(server)
-  const bytes = await fetchBytes(new URL('/.well-known/manyhands.json', base).href, maxDocumentBytes, signal)
+  const bytes = await fetchBytes(new URL('/.well-known/manyhands.json', base).href, maxDocumentBytes, 'default', signal)
   const parsed = v.safeParse(wellKnownSchema, parseJson(bytes, server))
   if (!parsed.success) throw new ManyhandsError('unavailable', `${server} answers, but not as a Manyhands server.`)
   const { serverKey, socket, broker, blobs, manifests, engine } = parsed.output
@@ -60,19 +60,32 @@ export async function discover(server: string, signal?: AbortSignal): Promise<Se
 }
 
 /** A model's manifest, checked to be the revision asked for. @throws ManyhandsError unknown-model, hash-mismatch, bad-model */
-export async function fetchManifest(info: ServerInfo, revision: Revision, signal?: AbortSignal): Promise<Manifest> {
-  const bytes = await fetchBytes(info.manifestsUrl + revision, maxManifestBytes, signal)
-  const manifest = parseManifest(parseJson(bytes, 'The manifest'))
-  if ((await revisionOf(manifest)) !== revision)
+export function fetchManifest(info: ServerInfo, revision: Revision, signal?: AbortSignal): Promise<Manifest> {
+  return twice(async (cache) => {
+    const bytes = await fetchBytes(info.manifestsUrl + revision, maxManifestBytes, cache, signal)
+    const manifest = parseManifest(parseJson(bytes, 'The manifest'))
+    if ((await revisionOf(manifest)) === revision) return manifest
     throw new ManyhandsError('hash-mismatch', 'The server sent another manifest than the one asked for.')
-  return manifest
+  })
 }
 
 /** A small file by hash. @throws ManyhandsError hash-mismatch, unavailable */
-export async function fetchBlob(info: ServerInfo, ref: BlobRef, signal?: AbortSignal): Promise<Uint8Array> {
-  const bytes = await fetchBytes(info.blobsUrl + (ref.hash satisfies Hash), ref.bytes, signal)
-  if ((await sha256(bytes)) !== ref.hash) throw new ManyhandsError('hash-mismatch', 'A file arrived that is not what its address says.')
-  return bytes
+export function fetchBlob(info: ServerInfo, ref: BlobRef, signal?: AbortSignal): Promise<Uint8Array> {
+  return twice(async (cache) => {
+    const bytes = await fetchBytes(info.blobsUrl + (ref.hash satisfies Hash), ref.bytes, cache, signal)
+    if ((await sha256(bytes)) === ref.hash) return bytes
+    throw new ManyhandsError('hash-mismatch', 'A file arrived that is not what its address says.')
+  })
+}
+
+/** What is named by its hash is kept by the browser for ever: also when it was damaged, so a second try goes past its cache. */
+async function twice<T>(get: (cache: RequestCache) => Promise<T>): Promise<T> {
+  try {
+    return await get('default')
+  } catch (thrown) {
+    if (thrown instanceof ManyhandsError && ['hash-mismatch', 'bad-model', 'bad-message'].includes(thrown.code)) return get('reload')
+    throw thrown
+  }
 }
 
 function parseServer(server: string): URL {
@@ -89,15 +102,18 @@ function parseServer(server: string): URL {
 }
 
 /** At most `limit` bytes, within a time; @throws ManyhandsError unavailable, not-found, bad-message */
-async function fetchBytes(url: string, limit: number, signal?: AbortSignal): Promise<Uint8Array> {
+async function fetchBytes(url: string, limit: number, cache: RequestCache, signal?: AbortSignal): Promise<Uint8Array> {
   const timeout = AbortSignal.timeout(discoveryMs)
   try {
-    const response = await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout })
+    const response = await fetch(url, { cache, signal: signal ? AbortSignal.any([signal, timeout]) : timeout })
     if (response.status === 404) throw new ManyhandsError('not-found', `${url} is not there.`)
     if (!response.ok || !response.body) throw new ManyhandsError('unavailable', `${url} answers with status ${response.status}.`)
     const parts: Uint8Array[] = []
     let length = 0
-    for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
+    const reader = response.body.getReader()
+    for (;;) {
+      const { done, value: part } = await reader.read()
+      if (done) break
       length += part.length
       if (length > limit) throw new ManyhandsError('bad-message', `${url} sends more than the ${limit} bytes allowed.`)
       parts.push(part)

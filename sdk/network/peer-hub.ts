@@ -6,7 +6,6 @@ import { fingerprintOf, type Fingerprints, type LinkTerms } from '../../link/pee
 import { toHex } from '../../protocol/bytes.ts'
 import { isPeerId, type PeerId } from '../../protocol/ids.ts'
 import { linkConnectMs } from '../../protocol/limits.ts'
-import type * as PeerJs from 'peerjs'
 import type { DataConnection, Peer } from 'peerjs'
 import type { ServerInfo } from './discovery.ts'
 import type { Welcome } from './control-socket.ts'
@@ -141,8 +140,12 @@ export class PeerHub {
   }
 }
 
+interface PeerModule {
+  readonly Peer: typeof Peer
+}
+
 /** In Node peerjs is a CommonJS module, whose names are on its default export. */
-async function loadPeerJs(): Promise<Pick<typeof PeerJs, 'Peer'>> {
-  const module: Partial<typeof PeerJs> & { readonly default: unknown } = await import('peerjs')
-  return module.Peer ? { Peer: module.Peer } : (module.default as typeof PeerJs)
+async function loadPeerJs(): Promise<PeerModule> {
+  const module: { readonly Peer?: typeof Peer; readonly default?: unknown } = await import('peerjs')
+  return module.Peer ? { Peer: module.Peer } : (module.default as PeerModule)
 }

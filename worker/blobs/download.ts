@@ -59,7 +59,8 @@ async function attempt(d: Download, progress: { at: number; fetched: number }): 
   let timer = stall()
   try {
     const headers: HeadersInit = progress.at > 0 ? { range: `bytes=${progress.at}-` } : {}
-    const response = await d.fetch(d.url, { headers, signal: AbortSignal.any([d.signal, stalled.signal]) })
+    // The store keeps what is right; the browser's own cache would keep what is damaged too.
+    const response = await d.fetch(d.url, { headers, cache: 'no-store', signal: AbortSignal.any([d.signal, stalled.signal]) })
     if (response.status === 404 || response.status === 410) {
       throw new ManyhandsError('not-found', `${d.url} is not there: the model may have been removed from the server.`)
     }
