@@ -10,6 +10,8 @@ export class RunQueue {
   #last: Promise<unknown> = Promise.resolve()
   #end: ManyhandsError | undefined
   #resolveLost!: (reason: Error) => void
+  /** Rejects the run in hand. */
+  #giveUp: (reason: Error) => void = () => undefined
 
   /** @param limitMs a run that takes longer hangs */
   constructor(limitMs: number) {
@@ -28,29 +30,19 @@ export class RunQueue {
   end(reason: ManyhandsError): void {
     if (this.#end) return
     this.#end = reason
+    this.#giveUp(reason)
     this.#resolveLost(reason)
   }
 
-  async #guarded<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#end) throw this.#end
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const hung = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        this.end(
-          new ManyhandsError(
-            'engine-failed',
-            `A run did not come back within ${this.#limitMs / 1000} s: this device's engine has to be started again.`,
-          ),
-        )
-        reject(this.#end)
-      }, this.#limitMs)
+  #guarded<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#end) return Promise.reject(this.#end)
+    return new Promise<T>((resolve, reject) => {
+      const sentence = `A run did not come back within ${this.#limitMs / 1000} s: this device's engine has to be started again.`
+      const timer = setTimeout(() => this.end(new ManyhandsError('engine-failed', sentence)), this.#limitMs)
+      this.#giveUp = reject
+      work()
+        .then(resolve, reject)
+        .finally(() => clearTimeout(timer))
     })
-    const ended = this.lost.then((reason) => Promise.reject(reason))
-    ended.catch(() => undefined)
-    try {
-      return await Promise.race([work(), hung, ended])
-    } finally {
-      clearTimeout(timer)
-    }
   }
 }
