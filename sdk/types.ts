@@ -157,6 +157,8 @@ export interface DonationState {
   /** Bytes of weights that came over the network in this load, and from the store. */
   readonly fetchedBytes: number
   readonly storedBytes: number
+  /** Why weights will have to be fetched again next time. */
+  readonly notKept?: string
   /** Answers under way. */
   readonly sessions: number
   /** Since joining. */

@@ -47,6 +47,7 @@ const report: StageReport = {
   storedBytes: 0,
   cachePositions: 4096,
   fallbackReason: '',
+  notKept: '',
 }
 
 export class ToyEngine implements StageEngine {

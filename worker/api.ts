@@ -46,6 +46,8 @@ export interface StageApi {
   closeSession(session: SessionId): void
   setPower(power: number): void
   setPaused(paused: boolean): void
+  /** Answers as soon as the compute side can: one that is stuck never does. */
+  alive(): Promise<void>
   /** Ends every session and frees the engine. */
   stop(): Promise<void>
 }

@@ -101,6 +101,8 @@ export class StageService implements StageApi {
     if (paused) this.#node?.leaveSessions(new ManyhandsError('peer-lost', 'A volunteer paused.'))
   }
 
+  async alive(): Promise<void> {}
+
   async stop(): Promise<void> {
     clearTimeout(this.#statsTimer)
     this.#stopping.abort()

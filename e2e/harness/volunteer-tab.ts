@@ -26,6 +26,8 @@ export interface GiveState {
 export interface JoinOptions extends BrowserOptions {
   /** False: the page gets no shared memory, and so computes on one thread. */
   readonly isolated?: boolean
+  /** What is done to its browser before the page is opened. */
+  readonly before?: (page: Page) => Promise<unknown>
 }
 
 /** A page that has not loaded by then won't. */
@@ -35,6 +37,7 @@ const pageMs = 60_000
 export async function joinAsVolunteer(server: string, options: JoinOptions = {}): Promise<VolunteerTab> {
   const browser = await startBrowser(options)
   try {
+    await options.before?.(browser.page)
     if (options.isolated === false) await withoutIsolation(browser.page)
     const openedAt = performance.now()
     await browser.page.goto(`${server}/give`, { timeout: pageMs })

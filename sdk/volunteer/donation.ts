@@ -265,8 +265,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#socket?.send({ t: 'ready', lease: holding.lease, backend, rowLimit, msPerRow, cachePositions })
     clearInterval(this.#renewal)
     this.#renewal = setInterval(() => this.#renew(), leaseMs / 3)
-    const { threads, adapter, fallbackReason, fetchedBytes, storedBytes } = report
-    this.#set({ backend, threads, adapter, fallbackReason, fetchedBytes, storedBytes, servingSince: Date.now() })
+    const { threads, adapter, fallbackReason, fetchedBytes, storedBytes, notKept } = report
+    this.#set({ backend, threads, adapter, fallbackReason, fetchedBytes, storedBytes, notKept, servingSince: Date.now() })
     this.#settle()
   }
 

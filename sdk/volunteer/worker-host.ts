@@ -7,12 +7,23 @@ import { deferred } from '../../link/deferred.ts'
 import type { StageApi, StageEvent, StageRequest } from '../../worker/api.ts'
 import type { StageHost } from './stage-host.ts'
 
+/** The worker is asked this often whether it still answers. */
+const askMs = 10_000
+/** Turns without an answer after which it hangs: no load or run takes two minutes. Turns, since a machine that slept has none. */
+const mostTurns = 12
+
 export function workerHost(): StageHost {
   const worker = new Worker(new URL('../../worker/entry.ts', import.meta.url), { type: 'module', name: 'manyhands-stage' })
   const remote = Comlink.wrap<StageApi>(worker)
   const crashed = deferred<Error>()
   worker.onerror = (event) => crashed.resolve(new Error(event.message || 'The compute worker crashed.'))
   worker.onmessageerror = () => crashed.resolve(new Error('The compute worker sent something unreadable.'))
+  let turns = 0
+  const asking = setInterval(() => {
+    turns += 1
+    if (turns === 1) void remote.alive().then(() => (turns = 0))
+    else if (turns > mostTurns) crashed.resolve(new Error('The compute worker does not answer any more.'))
+  }, askMs)
   const api: StageApi = {
     load: (request: StageRequest, onEvent: (event: StageEvent) => void) => remote.load(request, Comlink.proxy(onEvent)),
     addChannel: (id, channel, terms) => void remote.addChannel(id, Comlink.transfer(channel, [channel]), terms),
@@ -22,12 +33,14 @@ export function workerHost(): StageHost {
     closeSession: (session) => void remote.closeSession(session),
     setPower: (power) => void remote.setPower(power),
     setPaused: (paused) => void remote.setPaused(paused),
+    alive: () => remote.alive(),
     stop: () => remote.stop(),
   }
   return {
     api,
     crashed: crashed.promise,
     end: async () => {
+      clearInterval(asking)
       remote[Comlink.releaseProxy]()
       worker.terminate()
     },

@@ -39,6 +39,8 @@ export interface StageReport {
   /** Bytes fetched from the network for this load (0 on a second visit) and bytes that came from the store. */
   readonly fetchedBytes: number
   readonly storedBytes: number
+  /** Why weights will have to be fetched again next time; empty when they were kept. */
+  readonly notKept: string
   /** Positions of cache that fit the memory bound, over all sessions. */
   readonly cachePositions: number
   /** Why a better backend was passed over; empty when none was. */

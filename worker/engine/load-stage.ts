@@ -105,6 +105,7 @@ async function tryBackend(backend: Backend, { request, platform, options, files,
     goldenError: golden.error,
     fetchedBytes: files.fetchedBytes,
     storedBytes: files.storedBytes,
+    notKept: files.notKept,
     cachePositions: caches?.positions ?? 0,
     fallbackReason,
   }

@@ -15,6 +15,8 @@ export interface StageFiles {
   readonly goldenOutputs: Bytes
   readonly fetchedBytes: number
   readonly storedBytes: number
+  /** Why something will have to be fetched again next time; empty when everything was kept. */
+  readonly notKept: string
 }
 
 /** Connections to one server: enough to fill a line, and HTTP/1.1 browsers stop at six. */
@@ -37,6 +39,7 @@ export async function fetchStage(
   const done = wanted.map(() => 0)
   const got: Bytes[] = []
   let fetchedBytes = 0
+  let notKept = ''
   const stop = new AbortController()
   const either = AbortSignal.any([signal, stop.signal])
   let next = 0
@@ -52,6 +55,7 @@ export async function fetchStage(
       })
       got[i] = blob.bytes
       fetchedBytes += blob.fetchedBytes
+      if (blob.notKept) notKept = blob.notKept.message
     }
   }
   try {
@@ -68,5 +72,6 @@ export async function fetchStage(
     goldenOutputs: outputs,
     fetchedBytes,
     storedBytes: totalBytes - fetchedBytes,
+    notKept,
   }
 }
