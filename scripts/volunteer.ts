@@ -10,7 +10,7 @@ const help = `Usage: npm run volunteer -- --server URL [options]
 Computes parts of other people's AI requests on this machine, until Ctrl-C.
 
   --server URL     the signaling server, such as http://localhost:8080
-  --model MODEL    a model's revision to serve, as often as needed; any by default
+  --model MODEL    a model to serve, by name or revision, as often as needed; any by default
   --memory MB      for weights and for the answers under way, at most (1024)
   --power P        share of time to compute, 0.1 to 1 (1)
   --threads N      of the processor; measured by default
@@ -64,7 +64,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 
 /** What changed for a person; figures that grow with every token don't make a line. */
 function lineOf({ phase, reason, model, blocks, totalBlocks, backend, threads, answers }: DonationState): string {
-  const part = model && blocks ? ` ${model.title}, blocks ${blocks[0] + 1} to ${blocks[1]} of ${totalBlocks ?? '?'}` : ''
+  const part = model && blocks ? ` ${model.title}, blocks ${blocks[0]} to ${blocks[1] - 1} of ${totalBlocks ?? '?'}` : ''
   const how = phase === 'serving' && backend ? ` on ${backend}, ${threads === 1 ? '1 thread' : `${threads} threads`}` : ''
   const helped = answers > 0 ? `; helped with ${answers === 1 ? 'one answer' : `${answers} answers`}` : ''
   return `${phase}:${part}${how}${helped}. ${reason}`

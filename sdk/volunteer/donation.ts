@@ -2,12 +2,12 @@
  * A volunteer's life: hello, offer, assignment, load, serve, and again when any of it breaks. One state at a time, always with
  * a plain reason. Nothing here computes; that is the stage host's.
  */
-import { asError, fromWire, unwrap, type ManyhandsError } from '../../protocol/errors.ts'
+import { asError, fromWire, ManyhandsError, unwrap } from '../../protocol/errors.ts'
 import type { Identity } from '../../protocol/keys.ts'
 import { createIdentity } from '../../protocol/keys.ts'
 import { leaseMs } from '../../protocol/limits.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
-import type { Revision } from '../../protocol/ids.ts'
+import { isRevision, type Revision } from '../../protocol/ids.ts'
 import type { ServerMessage } from '../../protocol/server-messages.ts'
 import type { StageEvent } from '../../worker/api.ts'
 import type { StageReport } from '../../worker/engine/engine.ts'
@@ -162,21 +162,39 @@ export class VolunteerDonation extends EventTarget implements Donation {
     void this.#hub?.welcomed(welcome)
     // After a loss the lease may still stand; a server that has forgotten it says so, and we offer again.
     if (this.#holding?.report) this.#renew()
-    else this.#offer()
+    else void this.#offer()
   }
 
-  #offer(): void {
-    const { models = [], maxMemory = defaultMemory, backends = ['webgpu', 'wasm'] } = this.#options
+  async #offer(): Promise<void> {
     if (this.#ended || this.#finishing) return
-    this.#socket?.send({
-      t: 'offer',
-      models: models.filter((m): m is Revision => /^[0-9a-f]{64}$/.test(m)),
-      memoryBytes: Math.floor(maxMemory),
-      power: this.#state.power,
-      backends: [...backends],
-    })
+    const { maxMemory = defaultMemory, backends = ['webgpu', 'wasm'] } = this.#options
+    try {
+      const models = await this.#wantedModels()
+      this.#socket?.send({ t: 'offer', models, memoryBytes: Math.floor(maxMemory), power: this.#state.power, backends: [...backends] })
+    } catch (thrown) {
+      return this.#again(asError(thrown).message, () => this.#offerAgain())
+    }
     if (this.#pausedBecause !== undefined) this.#socket?.send({ t: 'pause', paused: true })
     if (!this.#holding) this.#settle()
+  }
+
+  /** After a pause in which an assignment may have come by another way. */
+  #offerAgain(): void {
+    if (!this.#holding) void this.#offer()
+  }
+
+  /** The revisions that may be served, names looked up; none: any. @throws ManyhandsError unknown-model */
+  async #wantedModels(): Promise<Revision[]> {
+    const wanted = this.#options.models ?? []
+    if (wanted.every(isRevision)) return [...wanted]
+    const socket = this.#socket
+    if (!socket) return []
+    const { reply } = await socket.request((id) => ({ t: 'models', id }), 'models', {})
+    return wanted.map((model) => {
+      const known = reply.models.find((m) => m.name === model || m.revision === model)
+      if (known) return known.revision
+      throw new ManyhandsError('unknown-model', `This server has no model '${model.slice(0, 100)}'.`)
+    })
   }
 
   #message(message: ServerMessage): void {
@@ -322,7 +340,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     if (this.#holding !== holding || this.#ended) return
     this.#socket?.send({ t: 'failed', lease: holding.lease, error: error.toWire() })
     await this.#letGo(error.message)
-    this.#again(error.message, () => this.#offer())
+    this.#again(error.message, () => this.#offerAgain())
   }
 
   async #letGo(reason: string): Promise<void> {
