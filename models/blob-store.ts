@@ -2,13 +2,14 @@
  * Files by their SHA-256 in one folder. A blob appears under its name only when it is whole.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../protocol/hash.ts'
 import { isHash, type Hash } from '../protocol/ids.ts'
 import type { BlobRef } from '../protocol/manifest.ts'
 import type { Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
+import { makeFolder } from './folder.ts'
 
 const partialSuffix = '.partial'
 
@@ -36,7 +37,7 @@ export class BlobFolder {
 
   /** A blob written piece by piece; `fill` is given the way to add a piece. */
   async write(fill: (add: (piece: Uint8Array) => Promise<void>) => Promise<void>): Promise<BlobRef> {
-    await mkdir(this.directory, { recursive: true })
+    await makeFolder(this.directory)
     const partial = join(this.directory, `${randomUUID()}${partialSuffix}`)
     const hash = createHash('sha256')
     let bytes = 0

@@ -2,12 +2,13 @@
  * Carves a model into files that a plain onnxruntime runs one after the other, by tensor name: `stage-1.onnx` and so on,
  * each with its weights, as f32, in a file beside it.
  */
-import { mkdir, open, stat, writeFile } from 'node:fs/promises'
+import { open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
 import { Carver, type Layout } from './carve.ts'
+import { makeFolder } from './folder.ts'
 import { cutSource } from './import-blocks.ts'
 import { writeFully } from './blob-store.ts'
 import { readSource } from './import.ts'
@@ -44,6 +45,7 @@ interface Carvable {
 
 /** Offsets of weights in the data file: the page size that lets onnxruntime map them. */
 const alignment = 4096
+const partialSuffix = '.partial'
 
 /**
  * @param subject a model of the library, or a GGUF or ONNX file
@@ -62,7 +64,7 @@ export async function carveToFiles(
     if (stages > source.blocks.length) {
       throw new ManyhandsError('bad-input', `${subject} has ${source.blocks.length} blocks: ask for that many stages at most.`)
     }
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     const carver = new Carver(source.model, source.layout)
     const written: CarvedFile[] = []
     for (const [i, range] of splitStages(source.blocks, stages).entries()) {
@@ -99,8 +101,25 @@ async function fromFile(path: string, dims: Readonly<Record<string, number>>): P
   return { model: source.model, layout, blocks, load, close: () => source.close() }
 }
 
-/** Bytes written. Locations are read when a weight first wants them and kept for the stage: several share a shard. */
+/** Bytes written. The files have other names until they are whole: the model may be a carved one that lies right here. */
 async function writeStage(stage: Model, source: Carvable, folder: string, name: string): Promise<number> {
+  const [graph, data] = [join(folder, name), join(folder, `${name}.data`)]
+  try {
+    const { model, end } = await writeWeights(stage, source, data + partialSuffix, `${name}.data`)
+    const bytes = writeModel(model)
+    await writeFile(graph + partialSuffix, bytes)
+    for (const path of [data, graph]) await rename(path + partialSuffix, path)
+    return end + bytes.length
+  } finally {
+    for (const path of [data, graph]) await rm(path + partialSuffix, { force: true })
+  }
+}
+
+/**
+ * The stage with its weights in one file, which the model calls `dataName`, and that file's size. Locations are read when a
+ * weight first wants them and kept for the stage: several share a shard.
+ */
+async function writeWeights(stage: Model, source: Carvable, path: string, dataName: string): Promise<{ model: Model; end: number }> {
   const { model, weights } = lower(stage, 'portable')
   const made = new Map(weights.map((weight) => [weight.location, weight]))
   const stored = new Map<string, Bytes>()
@@ -109,8 +128,7 @@ async function writeStage(stage: Model, source: Carvable, folder: string, name: 
     stored.set(location, bytes)
     return bytes
   }
-  const dataName = `${name}.data`
-  const file = await open(join(folder, dataName), 'w')
+  const file = await open(path, 'w')
   let end = 0
   try {
     const initializers: Tensor[] = []
@@ -128,9 +146,7 @@ async function writeStage(stage: Model, source: Carvable, folder: string, name: 
       end = start + length
       initializers.push({ ...tensor, data: { kind: 'external', location: dataName, offset: start, length } })
     }
-    const graph = writeModel({ ...model, graph: { ...model.graph, initializers } })
-    await writeFile(join(folder, name), graph)
-    return end + graph.length
+    return { model: { ...model, graph: { ...model.graph, initializers } }, end }
   } finally {
     await file.close()
   }

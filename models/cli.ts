@@ -85,7 +85,8 @@ function parsed(args: readonly string[]) {
       },
     })
   } catch (thrown) {
-    throw new Misuse(thrown instanceof Error ? thrown.message : String(thrown))
+    // Node's advice on dashes comes on lines of its own.
+    throw new Misuse(asError(thrown).message.split(/\.?\n|\.$/)[0])
   }
 }
 

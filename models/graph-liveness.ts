@@ -38,8 +38,6 @@ interface Span {
   readonly to: number
 }
 
-/** What a tensor of unknown shape is taken to weigh: more than any that is worth a cut. Bytes. */
-const unknownBytes = 2 ** 24
 /** A tensor's name in the manifest, at most. */
 const longestName = 512
 
@@ -56,7 +54,7 @@ export function liveness(index: GraphIndex, ports: Ports, everywhere: Uint8Array
   for (const span of spans.crossing) {
     const seen = known.get(span.name)
     tensors.add(span, 1)
-    bytes.add(span, seen ? rawLength(seen.dtype, elementCountOf(seen.dims)) : unknownBytes)
+    if (seen) bytes.add(span, rawLength(seen.dtype, elementCountOf(seen.dims)))
     if (!index.inputs.has(span.name)) computed.add(span, 1)
     if (presents.has(span.name) || !canTravel(span.name, seen)) forbidden.add(span, 1)
   }
@@ -158,7 +156,9 @@ function knownTensors(index: GraphIndex, shapes: Shapes): Shapes {
   return known
 }
 
-/** Strings, sequences and the like have no place in a frame. */
+/** Strings, sequences and the like have no place in a frame, and a tensor that nobody described has none in a manifest. */
 function canTravel(name: string, seen: SeenTensor | undefined): boolean {
-  return name.length <= longestName && (!seen || ((dtypes as readonly string[]).includes(seen.dtype) && seen.dims.length <= maxRank))
+  return (
+    name.length <= longestName && seen !== undefined && (dtypes as readonly string[]).includes(seen.dtype) && seen.dims.length <= maxRank
+  )
 }

@@ -19,7 +19,7 @@ import { shardLayout, type ShardLayout } from './shard-layout.ts'
 import type { SourceModel } from './source-model.ts'
 
 /** Raised when the same file begins to give another revision. */
-export const importerVersion = 1
+export const importerVersion = 2
 
 export interface ImportOptions {
   /** As in a URL; taken from the file when absent. */

@@ -2,7 +2,7 @@
  * The models that a server offers, in one folder: blobs by hash, a manifest and its publisher's signature for each revision.
  * Fills from the catalogue or from files; the server reads it, the command `models` manages it.
  */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromUtf8, utf8, type Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
@@ -13,6 +13,7 @@ import { publicationSchema, type Publication } from '../protocol/server-messages
 import * as v from 'valibot'
 import { BlobFolder } from './blob-store.ts'
 import { catalogue, catalogueEntry, type CatalogueEntry } from './catalogue.ts'
+import { makeFolder } from './folder.ts'
 import { importerVersion, importModel, type ImportOptions } from './import.ts'
 import type { OnProgress } from './progress.ts'
 import { publish, publisherIdentity } from './publisher.ts'
@@ -42,7 +43,7 @@ export interface Library {
   blobPath(hash: Hash): string
   /** Canonical JSON whose SHA-256 is the revision. */
   manifestPath(revision: Revision): string
-  /** A model of the catalogue: fetched, imported, signed. What is there already stays. @throws ManyhandsError unknown-model, unavailable, no-space, aborted */
+  /** A model of the catalogue: fetched, imported, signed. What this importer made of it already stays, what an older one made is replaced. @throws ManyhandsError unknown-model, unavailable, no-space, aborted */
   add(name: string, options?: AddOptions): Promise<LibraryModel>
   /** A GGUF or ONNX file (a path, or its bytes). @throws ManyhandsError bad-model, unsupported, not-found, no-space, aborted */
   addFile(file: string | Bytes, options?: AddOptions & ImportOptions): Promise<LibraryModel>
@@ -119,8 +120,10 @@ class FolderLibrary implements Library {
     const entry = catalogueEntry(name)
     if (!entry)
       throw new ManyhandsError('unknown-model', `The catalogue has no model ${name}; it has ${catalogue.map((e) => e.name).join(', ')}.`)
-    const known = await this.importedBefore(entry)
-    if (known) return known
+    const wanted = canonicalJson(sourceOf(entry))
+    const made = await this.madeOf(entry)
+    const known = made.find(({ source }) => source === wanted)
+    if (known) return known.model
     const downloads = join(this.directory, 'downloads')
     const weights = await fetchFile(entry.weights, downloads, options)
     const files: Record<string, Bytes> = {}
@@ -129,7 +132,8 @@ class FolderLibrary implements Library {
     const { title, license, origin, task, goldenDims } = entry
     const described: ImportOptions = { name: entry.name, title, license, origin, task, files, ...(goldenDims ? { goldenDims } : {}) }
     const added = await this.addFile(weights, { ...options, ...described })
-    await writeWhole(this.sourcePath(added.revision), canonicalJson(sourceOf(entry)))
+    await writeWhole(this.sourcePath(added.revision), wanted)
+    for (const { model } of made) if (model.revision !== added.revision) await this.remove(model.revision)
     await rm(downloads, { recursive: true, force: true })
     return added
   }
@@ -137,7 +141,7 @@ class FolderLibrary implements Library {
   async addFile(file: string | Bytes, options: AddOptions & ImportOptions = {}): Promise<LibraryModel> {
     const manifest = await importModel(file, this.blobs, options)
     const revision = await revisionOf(manifest)
-    await mkdir(this.manifests, { recursive: true })
+    await makeFolder(this.manifests)
     const known = await this.load(revision).catch(() => undefined)
     if (known) return known
     const identity = await publisherIdentity(join(this.directory, 'publisher.key'))
@@ -157,14 +161,14 @@ class FolderLibrary implements Library {
     await this.blobs.keepOnly(new Set(left.flatMap((model) => manifestBlobs(model.manifest).map((blob) => blob.hash))))
   }
 
-  /** The model that this very import already made; looking it up is a matter of milliseconds. */
-  private async importedBefore(entry: CatalogueEntry): Promise<LibraryModel | undefined> {
-    const wanted = canonicalJson(sourceOf(entry))
+  /** The models that some version's import of this entry made; looking them up is a matter of milliseconds. */
+  private async madeOf(entry: CatalogueEntry): Promise<{ readonly model: LibraryModel; readonly source: string }[]> {
+    const made: { model: LibraryModel; source: string }[] = []
     for (const model of await this.models()) {
-      const source = await readFile(this.sourcePath(model.revision), 'utf8').catch(() => '')
-      if (source === wanted) return model
+      const source = await readFile(this.sourcePath(model.revision), 'utf8').catch(() => undefined)
+      if (source !== undefined && model.manifest.name === entry.name) made.push({ model, source })
     }
-    return undefined
+    return made
   }
 
   private sourcePath(revision: Revision): string {

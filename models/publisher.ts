@@ -1,7 +1,7 @@
 /**
  * A publisher's key, kept in a file that only its owner can read, and its signature under a model's revision.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fromUtf8, utf8 } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
@@ -9,6 +9,7 @@ import { canonicalJson } from '../protocol/hash.ts'
 import type { Revision } from '../protocol/ids.ts'
 import { createIdentity, exportIdentity, importIdentity, signHex, verifyHex, type Identity } from '../protocol/keys.ts'
 import type { Publication } from '../protocol/server-messages.ts'
+import { makeFolder } from './folder.ts'
 
 /** The key in the file, made at the first call. @throws ManyhandsError bad-input when the file holds no key */
 export async function publisherIdentity(path: string): Promise<Identity> {
@@ -24,7 +25,7 @@ export async function publisherIdentity(path: string): Promise<Identity> {
     }
   }
   const identity = await createIdentity(true)
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolder(dirname(path))
   const text = `${JSON.stringify(await exportIdentity(identity))}\n`
   try {
     await writeFile(path, text, { flag: 'wx', mode: 0o600 })

