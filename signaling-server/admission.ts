@@ -1,9 +1,13 @@
 /**
- * Who waits for a place, in order and in bounds: a requester over the bound hears `busy` and when to come again. Pure but for
- * its own list.
+ * Who waits for a place, in bounds: a requester over them hears `busy` and when to come again. Whoever has the fewest places
+ * goes first, by network and then by key, since keys are free. Pure but for its own list.
  */
-export interface Waiting<T> {
-  readonly key: string
+
+/** Whose a request is: its network, where that counts, and its key. */
+export type Who = readonly [network: string, key: string] | readonly [key: string]
+
+interface Waiting<T> {
+  readonly who: Who
   readonly request: T
   readonly since: number
 }
@@ -14,9 +18,12 @@ export const queueBound = 32
 export const queueMs = 60_000
 /** One requester may hold so many places of a queue, so that nobody fills it alone. */
 export const perRequester = 8
+/** The same, of all requesters behind one network prefix. */
+export const perNetwork = 16
 
 export class AdmissionQueue<T> {
-  readonly #waiting: Waiting<T>[] = []
+  /** In the order in which they came. */
+  #waiting: Waiting<T>[] = []
   /** Milliseconds a session lasted lately, smoothed: what retry-after is made from. */
   #sessionMs = 5_000
 
@@ -24,21 +31,41 @@ export class AdmissionQueue<T> {
     return this.#waiting.length
   }
 
-  /** How many are ahead, or when to come again. */
-  enter(key: string, request: T, now: number): { readonly ahead: number } | { readonly retryAfterMs: number } {
-    const own = this.#waiting.filter((w) => w.key === key).length
-    if (this.#waiting.length >= queueBound || own >= perRequester) return { retryAfterMs: this.retryAfterMs() }
-    this.#waiting.push({ key, request, since: now })
-    return { ahead: this.#waiting.length - 1 }
+  has(request: T): boolean {
+    return this.#waiting.some((w) => w.request === request)
   }
 
-  /** Takes from the front as long as `admit` has a place. */
-  drain(admit: (request: T) => boolean): void {
-    while (this.#waiting[0] && admit(this.#waiting[0].request)) this.#waiting.shift()
+  /** How many are ahead, or when to come again. */
+  enter(who: Who, request: T, now: number): { readonly ahead: number } | { readonly retryAfterMs: number } {
+    const ahead = this.#waiting.length
+    const [network, key = network] = who
+    const own = this.#waiting.filter((w) => w.who.at(-1) === key).length
+    const near = this.#waiting.filter((w) => w.who[0] === network).length
+    if (ahead >= queueBound || own >= perRequester || near >= perNetwork) return { retryAfterMs: this.retryAfterMs() }
+    this.#waiting.push({ who, request, since: now })
+    return { ahead }
+  }
+
+  /**
+   * Offers each its turn once; whom `admit` takes is no longer in line.
+   * @param admit does nothing where it returns false
+   * @param places sessions that a network or key has under way
+   */
+  drain(admit: (request: T) => boolean, places: (who: string) => number): void {
+    const left = [...this.#waiting]
+    while (left.length > 0) {
+      const next = left.reduce((first, w) => (fewer(w.who, first.who, places) ? w : first))
+      left.splice(left.indexOf(next), 1)
+      const at = this.#waiting.indexOf(next)
+      if (at < 0) continue
+      // Out of the line first: what `admit` sets off may come back here.
+      this.#waiting.splice(at, 1)
+      if (!admit(next.request)) this.#waiting.splice(at, 0, next)
+    }
   }
 
   leave(match: (request: T) => boolean): void {
-    for (let i = this.#waiting.length - 1; i >= 0; i--) if (match((this.#waiting[i] as Waiting<T>).request)) this.#waiting.splice(i, 1)
+    this.#waiting = this.#waiting.filter((w) => !match(w.request))
   }
 
   /** Those who have waited too long; they are no longer in line. */
@@ -56,3 +83,6 @@ export class AdmissionQueue<T> {
     return Math.round(Math.max(1_000, (this.#sessionMs * (1 + this.#waiting.length)) / 4))
   }
 }
+
+const fewer = (a: Who, b: Who, places: (who: string) => number): boolean =>
+  (places(a[0]) - places(b[0]) || places(a.at(-1) as string) - places(b.at(-1) as string)) < 0

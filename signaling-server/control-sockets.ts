@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { RawData, WebSocket } from 'ws'
 import { toHex } from '../protocol/bytes.ts'
 import { clientMessageSchema, type ClientMessage } from '../protocol/client-messages.ts'
-import { asError, ManyhandsError } from '../protocol/errors.ts'
+import { ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId } from '../protocol/ids.ts'
 import { helloMs, maxSocketBytes } from '../protocol/limits.ts'
 import { parseMessage, type ServerMessage } from '../protocol/server-messages.ts'
@@ -59,14 +59,26 @@ const helloCost = 10
 /** What can't be read is seldom an accident. */
 const malformedCost = 20
 
+/** What a peer says after its hello. */
+export type Said = Exclude<ClientMessage, Hello>
+
+/** Who says it. */
+export interface Caller {
+  readonly peer: PeerId
+  readonly key: string
+  /** The prefix of its address; undefined where everybody counts by key alone. */
+  readonly network: string | undefined
+}
+
 export interface ControlPorts {
   readonly serverKey: string
   /** Wall time in milliseconds. */
   now(): number
   /** What a peer that has said hello is told first. */
   welcome(peer: PeerId): Extract<ServerMessage, { t: 'welcome' }>
-  joined(peer: PeerId, hello: Hello): void
-  message(peer: PeerId, key: string, message: Exclude<ClientMessage, Hello>): void
+  /** It has said hello, for the first time or by another socket than before. */
+  joined(peer: PeerId): void
+  message(caller: Caller, message: Said): void
   /** Custody proofs, one or more end to end. @throws ManyhandsError bad-message */
   proofs(peer: PeerId, bytes: Uint8Array): void
   /** The peer's only socket is gone. */
@@ -213,14 +225,19 @@ export class ControlSockets {
       const message = parseMessage(clientMessageSchema, bytes.toString('utf8'), maxSocketBytes)
       if (message.t === 'hello') throw new ManyhandsError('replayed', 'A hello is said once on a socket.')
       if (this.#mayGoOn(client, peer, messageCost(message), 'id' in message ? message.id : undefined))
-        this.#ports.message(peer, key, message)
+        this.#ports.message({ peer, key, network: client.prefix }, message)
     } catch (thrown) {
-      const known = thrown instanceof ManyhandsError
-      if (!known) this.#ports.failed(thrown)
       this.#counts.malformed++
-      const error = known ? thrown : new ManyhandsError('internal', 'The server failed at this message. It has been logged.')
+      const error = this.#told(thrown)
       if (this.#mayGoOn(client, peer, malformedCost)) this.send(peer, { t: 'error', error: error.toWire() })
     }
+  }
+
+  /** What a peer hears of it: its own mistake as it is, ours in general. */
+  #told(thrown: unknown): ManyhandsError {
+    if (thrown instanceof ManyhandsError) return thrown
+    this.#ports.failed(thrown)
+    return new ManyhandsError('internal', 'The server failed at this message. It has been logged.')
   }
 
   /** Takes from the peer's and its network's buckets; over them the message is refused, and in the end the peer. */
@@ -242,12 +259,11 @@ export class ControlSockets {
       const message = parseMessage(clientMessageSchema, bytes.toString('utf8'), maxSocketBytes)
       if (message.t !== 'hello') throw new ManyhandsError('bad-message', 'Say hello first.')
       client.greeting = true
-      checkHello(message, client.challenge, this.#ports.now()).then(
-        (peer) => this.#welcome(client, peer, message),
-        (thrown: unknown) => this.#cutOff(client, closeCodes.unauthorized, asError(thrown)),
-      )
+      checkHello(message, client.challenge, this.#ports.now())
+        .then((peer) => this.#welcome(client, peer, message))
+        .catch((thrown: unknown) => this.#cutOff(client, closeCodes.unauthorized, this.#told(thrown)))
     } catch (thrown) {
-      this.#cutOff(client, closeCodes.badMessage, asError(thrown))
+      this.#cutOff(client, closeCodes.badMessage, this.#told(thrown))
     }
   }
 
@@ -265,7 +281,7 @@ export class ControlSockets {
     // After it has been replaced in the table: the peer has not left.
     if (old) this.#cutOff(old, closeCodes.replaced, new ManyhandsError('closed', 'This key has said hello again, from another connection.'))
     this.send(peer, this.#ports.welcome(peer))
-    this.#ports.joined(peer, hello)
+    this.#ports.joined(peer)
   }
 
   #dropOldestStranger(): void {

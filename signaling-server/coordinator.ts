@@ -3,12 +3,12 @@
  * and goes out again as messages. It knows sockets only by peer id.
  */
 import { randomBytes } from 'node:crypto'
-import type { ClientMessage } from '../protocol/client-messages.ts'
 import type { PeerId, Revision } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import type { ModelInfo, Publication, ServerMessage } from '../protocol/server-messages.ts'
 import { missingSegments } from './chain.ts'
+import type { Caller, Said } from './control-sockets.ts'
 import { Roster } from './roster.ts'
 import { missingNow } from './routing.ts'
 import { Sessions } from './sessions.ts'
@@ -29,8 +29,13 @@ export interface CoordinatorPorts {
   epochOf(revision: Revision): number
   /** False when the peer is not connected. */
   send(peer: PeerId, message: ServerMessage): boolean
+  /** Wall time in milliseconds since 1970: for what is signed. */
   now(): number
+  /** Milliseconds since some moment, which never step back: for what lasts. */
+  uptime(): number
   log(line: string): void
+  /** What went wrong on our side, for the log. */
+  failed(thrown: unknown): void
 }
 
 export class Coordinator {
@@ -43,6 +48,7 @@ export class Coordinator {
     this.#ports = ports
     const roster: Roster = new Roster({
       ...ports,
+      now: ports.uptime,
       randomBytes,
       stageLost: (peer, why) => this.sessions.stageLost(peer, why),
       roomMade: () => this.sessions.drainQueues(),
@@ -66,7 +72,7 @@ export class Coordinator {
     return this.#roster.swarms().map((swarm) => this.#info(swarm))
   }
 
-  receive(peer: PeerId, key: string, message: Exclude<ClientMessage, { t: 'hello' }>): void {
+  receive({ peer, key, network }: Caller, message: Said): void {
     switch (message.t) {
       case 'models':
         return void this.#ports.send(peer, { t: 'models', id: message.id, models: this.models() })
@@ -87,10 +93,15 @@ export class Coordinator {
       case 'fault':
         return this.sessions.fault(peer, message.session, message.error)
       case 'open':
-        return this.sessions.open({ peer, key, id: message.id, revision: message.revision, maxPositions: message.maxPositions })
+        return this.sessions.open({ peer, key, network, id: message.id, revision: message.revision, maxPositions: message.maxPositions })
       case 'close':
         return this.sessions.close(peer, message.id)
     }
+  }
+
+  /** A peer said hello, perhaps again by another socket: what the one before asked for, nobody there waits for. */
+  joined(peer: PeerId): void {
+    this.sessions.requesterGone(peer)
   }
 
   /** Whether sessions may depend on this peer. */

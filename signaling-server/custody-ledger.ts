@@ -4,6 +4,7 @@
  */
 import { checkReceiver, checkSender, chunkBytes, decodeChunk, proofBytes, type Chunk } from '../protocol/custody.ts'
 import { equalBytes, type Bytes } from '../protocol/bytes.ts'
+import { asError } from '../protocol/errors.ts'
 import type { PeerId } from '../protocol/ids.ts'
 import { linkEnds, promptLink, ringLink, wireLinks, type Ticket } from '../protocol/ticket.ts'
 
@@ -43,9 +44,14 @@ export class CustodyLedger {
   /** A proof as its receiver sent it. Resolves when it has been judged. */
   add(proof: Bytes, from: PeerId): Promise<void> {
     this.#judging = this.#judging.then(async () => {
-      const wrong = await this.#judge(proof, from)
+      const wrong = await this.#judge(proof, from).catch((thrown: unknown) => asError(thrown).message)
       if (wrong !== undefined) this.#fail(wrong)
     })
+    return this.#judging
+  }
+
+  /** Resolves when all that came so far has been judged. */
+  judged(): Promise<void> {
     return this.#judging
   }
 

@@ -17,7 +17,7 @@ const settledMs = 2_000
 
 export class OfferedModels {
   readonly #library: Library
-  readonly #changed: (models: readonly LibraryModel[]) => void
+  readonly #changed: (models: readonly LibraryModel[]) => Promise<void>
   readonly #log: (line: string) => void
   readonly #looks: NodeJS.Timeout
   #models: readonly LibraryModel[] = []
@@ -30,7 +30,7 @@ export class OfferedModels {
   readonly #spoilt = new Set<string>()
   #reading: Promise<void> = Promise.resolve()
 
-  constructor(library: Library, changed: (models: readonly LibraryModel[]) => void, log: (line: string) => void) {
+  constructor(library: Library, changed: (models: readonly LibraryModel[]) => Promise<void>, log: (line: string) => void) {
     this.#library = library
     this.#changed = changed
     this.#log = log
@@ -44,7 +44,12 @@ export class OfferedModels {
 
   /** Reads the library when it has changed; `always` also when it seems not to. Never throws: what can't be read is logged. */
   look(always = false): Promise<void> {
-    this.#reading = this.#reading.then(() => this.#read(always)).catch((thrown: unknown) => this.#complain([asError(thrown).message]))
+    this.#reading = this.#reading
+      .then(() => this.#read(always))
+      .catch((thrown: unknown) => {
+        this.#readAt = -1
+        this.#complain([asError(thrown).message])
+      })
     return this.#reading
   }
 
@@ -87,9 +92,9 @@ export class OfferedModels {
     }
     this.#complain(complaints)
     if (sameRevisions(models, this.#models)) return
+    await this.#changed(models)
     this.#models = models
     this.#blobs = new Map(models.flatMap(({ manifest }) => manifestBlobs(manifest).map((blob) => [blob.hash, blob.bytes] as const)))
-    this.#changed(models)
   }
 
   /** Each complaint once, as long as it lasts. */

@@ -50,11 +50,13 @@ export function place(
     for (const [i, segment] of model.plan.entries()) {
       const score = need(model, cover, missing, i, now)
       if (score <= (best?.score ?? 0)) continue
-      const blocks = stages === 'auto' && missing.has(segment) ? widen(volunteer, model, missing, i) : segment
-      if (bytesNeeded(model.manifest, blocks) > volunteer.memoryBytes) continue
-      const failure = volunteer.failures.get(rangeKey(model.revision, blocks))
-      if (failure && failure.until > now) retryAt = Math.min(retryAt, failure.until)
-      else best = { revision: model.revision, blocks, score }
+      if (bytesNeeded(model.manifest, segment) > volunteer.memoryBytes) continue
+      // What failed as a whole may still do in part.
+      const ranges = stages === 'auto' && missing.has(segment) ? [widen(volunteer, model, missing, i), segment] : [segment]
+      const failedUntil = (range: BlockRange) => volunteer.failures.get(rangeKey(model.revision, range))?.until ?? 0
+      const blocks = ranges.find((range) => failedUntil(range) <= now)
+      if (blocks) best = { revision: model.revision, blocks, score }
+      else retryAt = Math.min(retryAt, ...ranges.map(failedUntil))
     }
   }
   if (best) return { revision: best.revision, blocks: best.blocks }

@@ -17,6 +17,7 @@ export interface RosterPorts {
   epochOf(revision: Revision): number
   /** False when the peer is not connected. */
   send(peer: PeerId, message: ServerMessage): boolean
+  /** Milliseconds since some moment, which never step back. */
   now(): number
   /** So many bytes that nobody can guess. */
   randomBytes(count: number): Uint8Array
@@ -70,8 +71,9 @@ export class Roster {
     const offered = new Set(models.map((m) => m.revision))
     for (const [revision, { members }] of this.#swarms) {
       if (offered.has(revision)) continue
-      for (const v of members) this.#unassign(v, 'This model is no longer offered.')
+      // Gone first: those who wait for it hear that it is, not that volunteers are few.
       this.#swarms.delete(revision)
+      for (const v of members) this.#unassign(v, 'This model is no longer offered.')
     }
     for (const model of models) {
       if (this.#swarms.has(model.revision)) continue
@@ -136,9 +138,6 @@ export class Roster {
     if (!v) return
     v.holding.expiresAt = this.#ports.now() + leaseMs
     this.#ports.send(peer, { t: 'renewed', lease })
-    if (v.awaySince === undefined) return
-    delete v.awaySince
-    this.#ports.roomMade()
   }
 
   pause(peer: PeerId, { paused }: Of<'pause'>): void {
@@ -179,7 +178,8 @@ export class Roster {
 
   #placeIdle(): void {
     // A copy: whoever finds nothing is put at the end.
-    for (const v of [...this.#idle.keys()].slice(0, idlePerTick)) this.#assign(v)
+    const idle = [...this.#idle.keys()].filter((v) => !v.paused)
+    for (const v of idle.slice(0, idlePerTick)) this.#assign(v)
   }
 
   #assign(v: Volunteer): void {
@@ -234,10 +234,16 @@ export class Roster {
     this.#release(v, why)
   }
 
-  /** The volunteer if that lease is its own; else it hears that it is not. */
+  /** The volunteer if that lease is its own, back if it was away; else it hears that it is not. */
   #holder(peer: PeerId, lease: string): (Volunteer & { holding: NonNullable<Volunteer['holding']> }) | undefined {
     const v = this.#volunteers.get(peer)
-    if (v?.holding?.lease === lease) return v as Volunteer & { holding: NonNullable<Volunteer['holding']> }
+    if (v?.holding?.lease === lease) {
+      if (v.awaySince !== undefined) {
+        delete v.awaySince
+        this.#ports.roomMade()
+      }
+      return v as Volunteer & { holding: NonNullable<Volunteer['holding']> }
+    }
     this.#ports.send(peer, { t: 'unassign', lease, reason: 'The server does not know this lease any more.' })
     return undefined
   }

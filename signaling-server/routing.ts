@@ -6,7 +6,7 @@ import { cheapestChain, missingSegments, widestChain } from './chain.ts'
 import { isServing, type Holding, type Model, type Ready, type Swarm, type Volunteer } from './swarm.ts'
 
 export type Routing =
-  | { readonly stages: readonly Volunteer[] }
+  | { readonly stages: readonly Serving[] }
   /** Nobody who serves holds these blocks. */
   | { readonly missing: readonly BlockRange[] }
   /** Held, but too many positions for any pipeline, busy or not; `most` would do. */
@@ -16,6 +16,8 @@ export type Routing =
 
 /** Sessions a stage serves at once: on two cores, four fill a pipeline of three; the rest is fairness and waiting. */
 export const sessionsPerStage = 8
+/** Of these, places for requesters who have no session yet: nobody shuts the others out, whatever he opens. */
+export const keptPlaces = 2
 /** A hop in milliseconds, so that a longer chain must earn its keep. */
 const hopMs = 1
 /** No stage is quicker, whatever it says. */
@@ -23,12 +25,15 @@ const leastMsPerRow = 0.1
 /** Replicas whose cost differs by less than this share take turns by chance. */
 const spread = 0.1
 
-interface Serving extends Volunteer {
+export interface Serving extends Volunteer {
   holding: Holding & { ready: Ready }
 }
 
-/** @param random uniform in [0, 1) */
-export function route({ model, members }: Swarm, maxPositions: number, random: () => number): Routing {
+/**
+ * @param places sessions that a stage may have, this one included
+ * @param random uniform in [0, 1)
+ */
+export function route({ model, members }: Swarm, maxPositions: number, places: number, random: () => number): Routing {
   const serving = [...members].filter((v): v is Serving => isServing(v))
   const missing = missingSegments(model, serving)
   if (missing.length > 0) return { missing }
@@ -41,10 +46,8 @@ export function route({ model, members }: Swarm, maxPositions: number, random: (
     )
     if (most < maxPositions) return { tooLong: true, most }
   }
-  const free = serving.filter(
-    (v) => v.sessions < sessionsPerStage && (!decoder || v.positions + maxPositions <= v.holding.ready.cachePositions),
-  )
-  const stages = cheapestChain<Volunteer>(
+  const free = serving.filter((v) => v.sessions < places && (!decoder || v.positions + maxPositions <= v.holding.ready.cachePositions))
+  const stages = cheapestChain<Serving>(
     free.map((v) => ({ range: v.holding.blocks, cost: stageCost(v) * (1 + spread * random()), of: v })),
     end,
   )

@@ -93,6 +93,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 export async function startServer(given: Partial<ServerOptions> & { readonly data: string }): Promise<RunningServer> {
   const options: ServerOptions = { ...defaultOptions, ...given }
   const { data, log } = options
+  const ort = engineFiles()
   const key = await serverKey(data, options.newKey)
   const { identity } = key
   const { store, ownership } = openEmbedded(data, '')
@@ -102,6 +103,7 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
   const secret = randomBytes(32)
   const broker = new Broker({ secret, now: Date.now })
   let draining = false
+  const failed = (thrown: unknown) => log(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
 
   const coordinator: Coordinator = new Coordinator({
     identity,
@@ -110,9 +112,11 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
     epochOf,
     send: (peer, message) => sockets.send(peer, message),
     now: Date.now,
-    log,
+    uptime: () => performance.now(),
+    // What peers wrote may stand in it: a line stays a line.
+    log: (line) => log(line.replace(/\p{Cc}+/gu, ' ')),
+    failed,
   })
-  const failed = (thrown: unknown) => log(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
   const sockets: ControlSockets = new ControlSockets({
     serverKey: identity.publicKey,
     now: Date.now,
@@ -124,8 +128,8 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
       epoch: Math.max(0, ...epochs.values()),
       serverKeys: [identity.publicKey, ...key.past.slice(0, 15)],
     }),
-    joined: () => undefined,
-    message: (peer, publicKey, message) => coordinator.receive(peer, publicKey, message),
+    joined: (peer) => coordinator.joined(peer),
+    message: (caller, message) => coordinator.receive(caller, message),
     proofs: (peer, bytes) => coordinator.sessions.proofs(peer, bytes),
     left: (peer) => coordinator.gone(peer),
     serves: (peer) => coordinator.serves(peer),
@@ -136,8 +140,9 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
   const own = async (models: readonly LibraryModel[]) => {
     const revisions = models.map((m) => m.revision)
     await ownership.release([...epochs.keys()].filter((cell) => !revisions.includes(cell as Revision)))
+    const claimed = await ownership.claim(revisions, revisions.length)
     epochs.clear()
-    for (const [cell, epoch] of await ownership.claim(revisions, revisions.length)) epochs.set(cell, epoch)
+    for (const [cell, epoch] of claimed) epochs.set(cell, epoch)
     coordinator.setModels(models.filter((m) => epochs.has(m.revision)))
     log(models.length === 0 ? 'no models to offer' : `models: ${models.map((m) => m.manifest.name).join(', ')}`)
   }
@@ -145,7 +150,6 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
   await offered.look(true)
   bus.onMessage(() => void offered.look(true))
 
-  const ort = engineFiles()
   const wellKnown: WellKnown = {
     v: 1,
     serverKey: identity.publicKey,

@@ -3,7 +3,7 @@
  * when a route is given and given back exactly once.
  */
 import type { ClientMessage } from '../protocol/client-messages.ts'
-import { plainBytes, toHex } from '../protocol/bytes.ts'
+import { toHex } from '../protocol/bytes.ts'
 import { proofBytes } from '../protocol/custody.ts'
 import { ManyhandsError, type WireError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
@@ -11,10 +11,10 @@ import type { Identity } from '../protocol/keys.ts'
 import { chunkRows, ticketMs } from '../protocol/limits.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 import { signTicket, type Ticket } from '../protocol/ticket.ts'
-import { AdmissionQueue } from './admission.ts'
+import { AdmissionQueue, type Who } from './admission.ts'
 import { CustodyLedger } from './custody-ledger.ts'
-import { route } from './routing.ts'
-import { expectedRows, makeReceipt, proofWaitMs, type Done } from './settlement.ts'
+import { keptPlaces, route, sessionsPerStage, type Serving } from './routing.ts'
+import { expectedRows, makeReceipt, proofWaitMs, rowsRun, type Done } from './settlement.ts'
 import type { Store, Write } from './store.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import { addDemand, type Swarm, type Volunteer } from './swarm.ts'
@@ -23,6 +23,8 @@ import { addDemand, type Swarm, type Volunteer } from './swarm.ts'
 export interface Asked {
   readonly peer: PeerId
   readonly key: string
+  /** Undefined where everybody counts by key alone. */
+  readonly network: string | undefined
   readonly id: number
   readonly revision: Revision
   readonly maxPositions: number
@@ -36,11 +38,14 @@ interface Session {
   readonly startedAt: number
   /** Present once the ticket is signed. */
   ledger?: CustodyLedger
-  /** The last stage's word that it ended; proofs are waited for until `settleBy`. */
+  /** The requester is done with it; the last stage's word is waited for, which may come later by its own socket. */
+  closing: boolean
+  /** The last stage's word that it ended; the last proofs are waited for. */
   done?: Done
-  settleBy: number
+  /** Nothing more is waited for after this. */
+  dueAt: number
   released: boolean
-  settled: boolean
+  settling?: Promise<void>
 }
 
 export interface SessionsPorts {
@@ -50,14 +55,19 @@ export interface SessionsPorts {
   swarm(revision: Revision): Swarm | undefined
   epochOf(revision: Revision): number
   send(peer: PeerId, message: ServerMessage): boolean
+  /** Wall time in milliseconds since 1970: for what is signed. */
   now(): number
+  /** Milliseconds since some moment, which never step back: for what lasts. */
+  uptime(): number
   /** Uniform in [0, 1). */
   random(): number
   log(line: string): void
+  /** A bug of ours, or a store that does not take what is written; for the log. */
+  failed(thrown: unknown): void
 }
 
-/** A session that nobody ended is let go after its ticket's life. */
-const overdueMs = ticketMs
+/** How long the last stage's word is waited for once the requester is done: the two come by different sockets. */
+const lastWordMs = 3_000
 /** Proofs a single message may bring. */
 const maxProofsAtOnce = 64
 
@@ -67,6 +77,8 @@ export class Sessions {
   readonly #ports: SessionsPorts
   readonly #sessions = new Map<SessionId, Session>()
   readonly #queues = new Map<Revision, AdmissionQueue<Asked>>()
+  /** Sessions under way, by network and by key. */
+  readonly #places = new Map<string, number>()
 
   constructor(ports: SessionsPorts) {
     this.#ports = ports
@@ -91,11 +103,14 @@ export class Sessions {
     const context = decoder?.context ?? 1
     if (asked.maxPositions > context)
       return this.#refuse(asked, new ManyhandsError('context-overflow', `${name} holds ${context} tokens, prompt and answer together.`))
-    addDemand(model, this.#ports.now())
+    addDemand(model, this.#ports.uptime())
     const queue = this.#queue(asked.revision)
-    if (queue.length === 0 && this.#admit(asked)) return
-    const place = queue.enter(asked.peer, asked, this.#ports.now())
-    if ('ahead' in place) return void this.#ports.send(asked.peer, { t: 'queued', id: asked.id, ahead: place.ahead })
+    const place = queue.enter(whose(asked), asked, this.#ports.uptime())
+    if ('ahead' in place) {
+      this.#drain(queue)
+      if (queue.has(asked)) this.#ports.send(asked.peer, { t: 'queued', id: asked.id, ahead: place.ahead })
+      return
+    }
     this.counts.busy += 1
     this.#refuse(asked, new ManyhandsError('busy', 'Every place is taken and the line is full. Come again in a moment.', place))
   }
@@ -104,10 +119,15 @@ export class Sessions {
   close(peer: PeerId, id: number): void {
     for (const queue of this.#queues.values()) queue.leave((a) => a.peer === peer && a.id === id)
     for (const s of this.#sessions.values()) {
-      if (s.asked.peer === peer && s.asked.id === id && !s.done) this.#end(s)
+      if (s.asked.peer !== peer || s.asked.id !== id || s.done || s.closing) continue
+      s.closing = true
+      s.dueAt = this.#ports.uptime() + lastWordMs
+      // Nobody has heard of it yet.
+      if (!s.ledger) this.#end(s)
     }
   }
 
+  /** Nobody waits any more for what this peer asked; an answer under way goes on. */
   requesterGone(peer: PeerId): void {
     for (const queue of this.#queues.values()) queue.leave((a) => a.peer === peer)
   }
@@ -122,7 +142,7 @@ export class Sessions {
 
   fault(peer: PeerId, session: SessionId, error: WireError): void {
     const s = this.#sessions.get(session)
-    if (!s || s.released || ![s.asked.peer, ...s.stages.map((v) => v.peer)].includes(peer)) return
+    if (!s || s.released || !isParty(s, peer)) return
     this.#ports.log(`session ${session.slice(0, 8)}: ${error.code} at ${peer.slice(0, 8)}: ${error.message}`)
     this.#fail(s, error, undefined)
   }
@@ -131,7 +151,7 @@ export class Sessions {
     const s = this.#sessions.get(message.session)
     if (!s || s.done || s.stages.at(-1)?.peer !== peer) return
     s.done = message
-    s.settleBy = this.#ports.now() + proofWaitMs
+    s.dueAt = this.#ports.uptime() + proofWaitMs
     this.#release(s)
     this.#settleIfComplete(s)
   }
@@ -142,9 +162,10 @@ export class Sessions {
     if (!Number.isInteger(count) || count < 1 || count > maxProofsAtOnce)
       throw new ManyhandsError('bad-message', `Custody proofs take ${proofBytes} bytes each.`)
     for (let i = 0; i < count; i++) {
-      const proof = plainBytes(bytes.slice(i * proofBytes, (i + 1) * proofBytes))
+      // A copy: what is kept must not hold on to the message, or to what the socket read along with it.
+      const proof = new Uint8Array(bytes.subarray(i * proofBytes, (i + 1) * proofBytes))
       const s = this.#sessions.get(toHex(proof.subarray(0, 16)) as SessionId)
-      if (!s?.ledger || s.settled) continue
+      if (!s?.ledger || s.settling || !isParty(s, peer)) continue
       void s.ledger.add(proof, peer).then(() => this.#settleIfComplete(s))
     }
   }
@@ -155,14 +176,16 @@ export class Sessions {
   }
 
   drainQueues(): void {
-    for (const queue of this.#queues.values()) queue.drain((asked) => this.#admit(asked))
+    for (const queue of this.#queues.values()) this.#drain(queue)
   }
 
   tick(): void {
-    const now = this.#ports.now()
+    const now = this.#ports.uptime()
     for (const s of this.#sessions.values()) {
-      if (s.done && !s.settled && now > s.settleBy) void this.#settle(s)
-      else if (!s.done && now - s.startedAt > overdueMs) this.#end(s)
+      if (now <= s.dueAt) continue
+      if (s.done) void this.#settle(s)
+      else if (s.closing) this.#end(s)
+      else this.#fail(s, new ManyhandsError('timeout', 'This answer took longer than a session may last.').toWire(), undefined)
     }
     for (const queue of this.#queues.values()) {
       for (const asked of queue.expired(now)) {
@@ -177,6 +200,20 @@ export class Sessions {
 
   // ------------------------------------------------------------------------------------------------------------------
 
+  /** Who has the fewest places goes first, so behind one that found no room only a smaller one can find some. */
+  #drain(queue: AdmissionQueue<Asked>): void {
+    let fewest = Infinity
+    queue.drain(
+      (asked) => {
+        if (asked.maxPositions >= fewest) return false
+        if (this.#admit(asked)) return true
+        fewest = asked.maxPositions
+        return false
+      },
+      (who) => this.#places.get(who) ?? 0,
+    )
+  }
+
   /** True when the request needs to wait no longer: it has a route, or will never have one. */
   #admit(asked: Asked): boolean {
     const swarm = this.#ports.swarm(asked.revision)
@@ -185,9 +222,10 @@ export class Sessions {
       return true
     }
     const { name } = swarm.model.manifest
-    const routing = route(swarm, asked.maxPositions, this.#ports.random)
+    const places = sessionsPerStage - (whose(asked).some((who) => this.#places.has(who)) ? keptPlaces : 0)
+    const routing = route(swarm, asked.maxPositions, places, this.#ports.random)
     if ('full' in routing) return false
-    if ('stages' in routing) void this.#start(asked, swarm.model.manifest, routing.stages)
+    if ('stages' in routing) this.#start(asked, swarm.model.manifest, routing.stages)
     else if ('missing' in routing) {
       const blocks = routing.missing.map(({ first, end }) => `${first}-${end - 1}`).join(', ')
       const sentence = `Nobody online holds blocks ${blocks} of ${name}. Try again when more people give, or give yourself.`
@@ -199,31 +237,43 @@ export class Sessions {
     return true
   }
 
-  async #start(asked: Asked, manifest: Manifest, stages: readonly Volunteer[]): Promise<void> {
-    const { identity, now } = this.#ports
-    const issuedAt = now()
+  #start(asked: Asked, manifest: Manifest, stages: readonly Serving[]): void {
     const session = toHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
-    const s: Session = { asked, session, manifest, stages, startedAt: issuedAt, settleBy: Infinity, released: false, settled: false }
+    const startedAt = this.#ports.uptime()
+    const s: Session = { asked, session, manifest, stages, startedAt, closing: false, dueAt: startedAt + ticketMs, released: false }
     this.#sessions.set(session, s)
     this.counts.opened += 1
     for (const v of stages) {
       v.sessions += 1
       v.positions += asked.maxPositions
     }
+    for (const who of whose(asked)) this.#places.set(who, (this.#places.get(who) ?? 0) + 1)
+    this.#tell(s, stages).catch((thrown: unknown) => {
+      this.#ports.failed(thrown)
+      if (!s.released)
+        this.#fail(s, new ManyhandsError('internal', 'The server failed at this request. It has been logged.').toWire(), undefined)
+    })
+  }
+
+  /** The ticket, to all who take part. */
+  async #tell(s: Session, stages: readonly Serving[]): Promise<void> {
+    const { asked } = s
+    const { identity, now } = this.#ports
+    const issuedAt = now()
     const ticket: Ticket = await signTicket(
       {
         v: 1,
-        session,
+        session: s.session,
         revision: asked.revision,
         requester: { peer: asked.peer, key: asked.key },
-        stages: stages.map(({ peer, key, holding }) => ({
+        stages: stages.map(({ peer, key, holding: { blocks, ready } }) => ({
           peer,
           key,
-          blocks: [holding?.blocks.first ?? 0, holding?.blocks.end ?? 0],
-          backend: holding?.ready?.backend ?? 'wasm',
+          blocks: [blocks.first, blocks.end],
+          backend: ready.backend,
         })),
         maxPositions: asked.maxPositions,
-        maxRows: Math.min(chunkRows, ...stages.map((v) => v.holding?.ready?.rowLimit ?? 1)),
+        maxRows: Math.min(chunkRows, ...stages.map((v) => v.holding.ready.rowLimit)),
         epoch: this.#ports.epochOf(asked.revision),
         generation: 0,
         issuedAt,
@@ -232,44 +282,49 @@ export class Sessions {
       },
       identity.privateKey,
     )
-    // While the ticket was being signed a stage may have gone, and the session with it.
+    // While the ticket was being signed, or told, a stage may have gone, and the session with it.
     if (s.released) return
     s.ledger = new CustodyLedger(ticket)
-    for (const v of stages) this.#ports.send(v.peer, { t: 'session', ticket })
-    if (!this.#ports.send(asked.peer, { t: 'route', id: asked.id, ticket })) this.#end(s)
+    for (const { peer } of s.stages) this.#ports.send(peer, { t: 'session', ticket })
+    if (!s.released && !this.#ports.send(asked.peer, { t: 'route', id: asked.id, ticket })) this.#end(s)
   }
 
   #settleIfComplete(s: Session): void {
-    if (!s.done || s.settled || !s.ledger) return
+    if (!s.done || !s.ledger) return
     const expected = expectedRows(s.ledger.ticket, s.manifest, s.done)
     if (expected && s.ledger.complete(expected)) void this.#settle(s)
   }
 
-  async #settle(s: Session): Promise<void> {
-    if (s.settled || !s.done || !s.ledger) return
-    s.settled = true
-    const { done, ledger } = s
-    const expected = expectedRows(ledger.ticket, s.manifest, done)
-    const result = ledger.result(expected)
-    this.counts.settled += 1
+  /** Never rejects; once over, the session is forgotten whatever became of its receipt. */
+  #settle(s: Session): Promise<void> {
+    s.settling ??= this.#writeReceipt(s)
+      .catch((thrown: unknown) => this.#ports.failed(thrown))
+      .finally(() => this.#sessions.delete(s.session))
+    return s.settling
+  }
+
+  async #writeReceipt({ asked, session, manifest, ledger, done }: Session): Promise<void> {
+    if (!done || !ledger) return
+    const { ticket } = ledger
+    await ledger.judged()
+    const result = ledger.result(expectedRows(ticket, manifest, done))
     this.counts.chunksChecked += result.checked
     this.counts.chunksFailed += result.failed
-    for (const reason of result.reasons) this.#ports.log(`session ${s.session.slice(0, 8)}: custody: ${reason}`)
+    for (const reason of result.reasons) this.#ports.log(`session ${session.slice(0, 8)}: custody: ${reason}`)
     const at = this.#ports.now()
     const receipt = await makeReceipt(ledger, result, done, this.#ports.identity, at)
     const writes: Write[] = [{ t: 'receipt', receipt }]
     if (result.failed === 0) {
-      const rows = s.manifest.decoder ? Math.max(0, done.promptPositions + done.answerPositions - 1) : 1
-      for (const { peer, blocks } of ledger.ticket.stages) {
-        writes.push({
-          t: 'work',
-          entry: { session: s.session, peer, revision: s.asked.revision, first: blocks[0], end: blocks[1], rows, at },
-        })
+      for (const [i, { peer, blocks }] of ticket.stages.entries()) {
+        const [first, end] = blocks
+        writes.push({ t: 'work', entry: { session, peer, revision: ticket.revision, first, end, rows: rowsRun(ledger, i), at } })
       }
     }
-    const written = await this.#ports.store.commit(s.asked.revision, this.#ports.epochOf(s.asked.revision), writes)
-    this.#sessions.delete(s.session)
-    if (written === 'ok') this.#ports.send(s.asked.peer, { t: 'receipt', receipt })
+    // The epoch of the route: a server that has lost the swarm since can't write for it.
+    const written = await this.#ports.store.commit(ticket.revision, ticket.epoch, writes)
+    if (written !== 'ok') return this.#ports.log(`session ${session.slice(0, 8)}: no receipt: another server has taken over`)
+    this.counts.settled += 1
+    this.#ports.send(asked.peer, { t: 'receipt', receipt })
   }
 
   /** It broke off: the requester hears why, the stages let go. */
@@ -293,7 +348,12 @@ export class Sessions {
       v.sessions -= 1
       v.positions -= s.asked.maxPositions
     }
-    this.#queues.get(s.asked.revision)?.sessionEnded(this.#ports.now() - s.startedAt)
+    for (const who of whose(s.asked)) {
+      const left = (this.#places.get(who) ?? 1) - 1
+      if (left > 0) this.#places.set(who, left)
+      else this.#places.delete(who)
+    }
+    this.#queues.get(s.asked.revision)?.sessionEnded(this.#ports.uptime() - s.startedAt)
     this.drainQueues()
   }
 
@@ -307,3 +367,7 @@ export class Sessions {
     return queue
   }
 }
+
+const whose = ({ network, peer }: Asked): Who => (network === undefined ? [peer] : [network, peer])
+
+const isParty = ({ asked, stages }: Session, peer: PeerId) => asked.peer === peer || stages.some((v) => v.peer === peer)

@@ -29,6 +29,13 @@ export function expectedRows(ticket: Ticket, manifest: Manifest, done: Done): Ex
   )
 }
 
+/** Rows that stage i is known to have run: those proven on the link into it; of a stage that feeds itself, those that came and went. */
+export function rowsRun(ledger: CustodyLedger, i: number): number {
+  const { ticket } = ledger
+  if (wireLinks(ticket).includes(i)) return ledger.rows(i)
+  return Math.max(0, ledger.rows(promptLink(ticket)) + ledger.rows(answerLink(ticket)) - 1)
+}
+
 export async function makeReceipt(
   ledger: CustodyLedger,
   result: CustodyResult,

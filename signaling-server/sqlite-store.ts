@@ -5,6 +5,7 @@
 import { DatabaseSync } from '@photostructure/sqlite'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { asError, ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { Ownership } from './ownership.ts'
@@ -27,15 +28,29 @@ export interface Embedded {
   readonly ownership: Ownership
 }
 
-/** Opens (and where need be makes) `DIR/manyhands.db` and begins a new epoch. */
+/**
+ * Opens (and where need be makes) `DIR/manyhands.db` and begins a new epoch.
+ * @throws ManyhandsError bad-input when the file is no database of ours, or can't be written
+ */
 export function openEmbedded(directory: string, url: string): Embedded {
-  mkdirSync(directory, { recursive: true })
-  const db = new DatabaseSync(join(directory, 'manyhands.db'))
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON')
-  migrate(db)
-  db.exec('UPDATE epoch SET value = value + 1')
-  const epoch = (db.prepare('SELECT value FROM epoch').get() as { value: number }).value
-  return { store: new SqliteStore(db, epoch), ownership: soleOwner(url, epoch) }
+  const path = join(directory, 'manyhands.db')
+  let db: Database | undefined
+  try {
+    mkdirSync(directory, { recursive: true })
+    db = new DatabaseSync(path)
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON')
+    migrate(db)
+    db.exec('UPDATE epoch SET value = value + 1')
+    const epoch = (db.prepare('SELECT value FROM epoch').get() as { value: number }).value
+    return { store: new SqliteStore(db, epoch), ownership: soleOwner(url, epoch) }
+  } catch (cause) {
+    db?.close()
+    throw new ManyhandsError(
+      'bad-input',
+      `${path} can't be used: ${asError(cause).message}. Restore it, or give another folder with --data.`,
+      { cause },
+    )
+  }
 }
 
 function migrate(db: Database): void {
@@ -66,13 +81,14 @@ class SqliteStore implements Store {
       this.#db.exec('COMMIT')
       return 'ok'
     } catch (thrown) {
-      this.#db.exec('ROLLBACK')
+      // On a full disk SQLite has rolled back itself.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
       throw thrown
     }
   }
 
   async receipt(session: SessionId): Promise<Receipt | undefined> {
-    const row = this.#db.prepare('SELECT json FROM receipt WHERE session = ? ORDER BY issued_at DESC LIMIT 1').get(session) as
+    const row = this.#db.prepare('SELECT json FROM receipt WHERE session = ? ORDER BY rowid DESC LIMIT 1').get(session) as
       | { json: string }
       | undefined
     return row && (JSON.parse(row.json) as Receipt)
