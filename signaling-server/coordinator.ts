@@ -136,7 +136,7 @@ export class Coordinator {
       bytes,
       context: manifest.decoder?.context ?? 0,
       availability: whole ? 'available' : coming ? 'downloadable' : 'unavailable',
-      volunteers: members.size,
+      volunteers: [...members].filter(isCounted).length,
       blocks: manifest.blocks.length,
       stages: plan.map((range) => ({ blocks: [range.first, range.end], ready: serving.filter((v) => holds(v, range)).length })),
       publication: this.#publications.get(revision) as Publication,

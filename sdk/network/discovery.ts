@@ -128,7 +128,8 @@ async function fetchBytes(url: string, limit: number, cache: RequestCache, signa
   } catch (thrown) {
     if (signal?.aborted) throw asError(thrown)
     if (timeout.aborted) throw new ManyhandsError('timeout', `${url} did not answer in ${discoveryMs / 1000} s.`)
-    throw asError(thrown, 'unavailable')
+    if (thrown instanceof ManyhandsError) throw thrown
+    throw new ManyhandsError('unavailable', `${new URL(url).host} could not be reached.`, { cause: thrown })
   }
 }
 

@@ -145,8 +145,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
         welcomed: (welcome) => this.#welcomed(welcome),
         message: (message) => this.#message(message),
         lost: (reason) => {
-          if (!this.#holding?.report)
-            this.#set({ phase: 'connecting', reason: `The server is out of reach (${reason.message}) Trying again.` })
+          if (this.#holding?.report) this.#settle()
+          else this.#set({ phase: 'connecting', reason: `${reason.message} Trying again.` })
         },
       })
     } catch (thrown) {
@@ -161,8 +161,10 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#set({ peer: welcome.peer })
     void this.#hub?.welcomed(welcome)
     // After a loss the lease may still stand; a server that has forgotten it says so, and we offer again.
-    if (this.#holding?.report) this.#renew()
-    else void this.#offer()
+    if (this.#holding?.report) {
+      this.#renew()
+      this.#settle()
+    } else void this.#offer()
   }
 
   async #offer(): Promise<void> {
@@ -358,9 +360,14 @@ export class VolunteerDonation extends EventTarget implements Donation {
   /** The phase that follows from what is held and whether it is paused. */
   #settle(): void {
     if (this.#pausedBecause !== undefined) this.#set({ phase: 'paused', reason: this.#pausedBecause })
-    else if (this.#holding?.report)
-      this.#set({ phase: 'serving', reason: this.#finishing ? 'Finishing the answers it holds, then it stops.' : 'Ready to compute.' })
+    else if (this.#holding?.report) this.#set({ phase: 'serving', reason: this.#servingReason() })
     else if (!this.#holding) this.#set({ phase: 'waiting', reason: 'Waiting for the server to hand out work.' })
+  }
+
+  #servingReason(): string {
+    if (this.#finishing) return 'Finishing the answers it holds, then it stops.'
+    if (!this.#socket?.ready) return 'The server is out of reach. Answers under way go on; trying to reach it again.'
+    return 'Computes its part whenever somebody asks.'
   }
 
   #again(why: string, retry: () => unknown): void {

@@ -26,6 +26,8 @@ export class DonationStore {
 
   constructor(sdk: Sdk) {
     this.#sdk = sdk
+    // A tab that closes says goodbye, so that the network need not find out.
+    addEventListener('pagehide', () => void this.stop('now'))
   }
 
   /** The click: only from here on is anything fetched, probed, stored or computed. */

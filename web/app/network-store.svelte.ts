@@ -42,8 +42,7 @@ export class NetworkStore {
     try {
       this.models = await (await this.network()).models()
       this.error = undefined
-      const first = this.models.find((m) => m.availability === 'available') ?? this.models[0]
-      if (!this.model && first) this.#wanted = first.name
+      if (this.#wanted === '') this.#wanted = firstChoice(this.models)?.name ?? ''
     } catch (thrown) {
       this.error = asError(thrown)
     }
@@ -69,4 +68,10 @@ export class NetworkStore {
       throw thrown
     }
   }
+}
+
+/** Who names none meets one that can be asked now, and of those a chat. */
+function firstChoice(models: readonly ModelInfo[]): ModelInfo | undefined {
+  const rank = ({ availability, task }: ModelInfo) => (availability === 'available' ? 2 : 0) + (task === 'text-generation' ? 1 : 0)
+  return models.toSorted((a, b) => rank(b) - rank(a))[0]
 }

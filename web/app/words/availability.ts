@@ -8,7 +8,7 @@ export const availabilityWords: Readonly<
 > = {
   available: { title: 'Ready', short: 'ready', tone: 'good' },
   downloadable: { title: 'Volunteers are fetching it', short: 'being fetched', tone: 'wait' },
-  unavailable: { title: 'Not enough volunteers', short: 'not enough volunteers', tone: 'rest' },
+  unavailable: { title: 'Not enough volunteers', short: 'not ready', tone: 'rest' },
 }
 
 /** Who holds what, for those who do not see the picture. */

@@ -12,7 +12,10 @@ export interface Trouble {
   readonly remedy: 'again' | 'give' | 'none'
 }
 
-type Words = Pick<Trouble, 'title' | 'remedy'> & { readonly advice?: string }
+type Words = Pick<Trouble, 'title' | 'remedy'> & {
+  readonly advice?: string
+  /** When to come again is nobody's to say. */ readonly open?: true
+}
 
 const words: Partial<Record<ErrorCode, Words>> = {
   'bad-input': { title: 'That can’t be used as it is', remedy: 'none' },
@@ -41,7 +44,7 @@ const words: Partial<Record<ErrorCode, Words>> = {
   'no-volunteers': {
     title: 'Nobody holds all of this model right now',
     remedy: 'give',
-    advice: 'Lend this tab to it, or open the Give page in another browser.',
+    open: true,
   },
   'not-found': { title: 'Something is missing on the server', remedy: 'again' },
   'out-of-memory': { title: 'Memory ran out', remedy: 'again' },
@@ -58,7 +61,7 @@ const unexpected: Words = { title: 'Something went wrong', remedy: 'again' }
 /** Errors that only mean "the person pressed stop" are no trouble: undefined. */
 export function trouble(error: ManyhandsError): Trouble | undefined {
   if (error.code === 'aborted') return undefined
-  const { title, remedy, advice } = words[error.code] ?? unexpected
-  const wait = error.retryAfterMs === undefined ? undefined : `Try again in ${duration(Math.max(1, error.retryAfterMs / 1000))}.`
+  const { title, remedy, advice, open } = words[error.code] ?? unexpected
+  const wait = error.retryAfterMs === undefined || open ? undefined : `Try again in ${duration(Math.max(1, error.retryAfterMs / 1000))}.`
   return { title, remedy, text: [error.message, wait, advice].filter((sentence) => sentence).join(' ') }
 }
