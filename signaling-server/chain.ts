@@ -42,11 +42,25 @@ export function widestChain(pieces: readonly { readonly range: BlockRange; reado
   return widest.get(end) ?? -1
 }
 
-/** The segments of the plan that the chain nearest to whole still needs; none when these volunteers make one. */
-export function missingSegments({ plan, manifest }: Model, volunteers: Iterable<Volunteer>): BlockRange[] {
-  const held: Piece<BlockRange | undefined>[] = []
-  for (const { holding } of volunteers) if (holding) held.push({ range: holding.blocks, cost: 0, of: undefined })
-  const segments = plan.map((range) => ({ range, cost: 1, of: range }))
-  const chain = cheapestChain<BlockRange | undefined>([...held, ...segments], manifest.blocks.length)
-  return (chain ?? [...plan]).filter((range) => range !== undefined)
+/** A range of a chain, and the volunteer that holds it, where one does. */
+export interface ChainLink {
+  readonly range: BlockRange
+  readonly holder?: Volunteer
 }
+
+/** The chain nearest to whole: ranges that these volunteers hold, and segments of the plan where nobody does. Of equal volunteers the first given. */
+export function nearestChain({ plan, manifest }: Model, volunteers: Iterable<Volunteer>): ChainLink[] {
+  const held: Piece<ChainLink>[] = []
+  for (const v of volunteers) {
+    if (v.holding) held.push({ range: v.holding.blocks, cost: 0, of: { range: v.holding.blocks, holder: v } })
+  }
+  const segments = plan.map((range) => ({ range, cost: 1, of: { range } }))
+  // The plan alone is a chain, so there is one.
+  return cheapestChain<ChainLink>([...held, ...segments], manifest.blocks.length) as ChainLink[]
+}
+
+/** The segments of the plan that the chain nearest to whole still needs; none when these volunteers make one. */
+export const missingSegments = (model: Model, volunteers: Iterable<Volunteer>): BlockRange[] =>
+  nearestChain(model, volunteers)
+    .filter(({ holder }) => holder === undefined)
+    .map(({ range }) => range)

@@ -4,7 +4,7 @@
  */
 import type { Revision } from '../protocol/ids.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
-import { missingSegments } from './chain.ts'
+import { missingSegments, nearestChain, type ChainLink } from './chain.ts'
 import { bytesNeeded, demandNow, holds, isCounted, rangeKey, type Model, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
 
 export interface Placement {
@@ -14,8 +14,6 @@ export interface Placement {
 
 /** A page that is reloaded is back within this; nobody takes its place meanwhile. */
 export const returnMs = 5_000
-/** Volunteers of a swarm that are looked at for being spared; each look costs a walk over the swarm. */
-const mostLooks = 64
 /** Milliseconds a row that a replica is counted whole at; quicker ones for more, up to `mostReplicas`. */
 const usualMsPerRow = 20
 /** However quick, a volunteer may leave: it is not counted for more than so many. */
@@ -52,7 +50,7 @@ export function place(
       if (score <= (best?.score ?? 0)) continue
       if (bytesNeeded(model.manifest, segment) > volunteer.memoryBytes) continue
       // What failed as a whole may still do in part.
-      const ranges = stages === 'auto' && missing.has(segment) ? [widen(volunteer, model, missing, i), segment] : [segment]
+      const ranges = stages === 'auto' && missing.has(segment) ? [widen(volunteer, model, missing, segment), segment] : [segment]
       const failedUntil = (range: BlockRange) => volunteer.failures.get(rangeKey(model.revision, range))?.until ?? 0
       const blocks = ranges.find((range) => failedUntil(range) <= now)
       if (blocks) best = { revision: model.revision, blocks, score }
@@ -64,60 +62,114 @@ export function place(
   return { idle: `What could be done here failed. Trying again in ${Math.ceil((retryAt - now) / 1000)} s.` }
 }
 
+export interface Move {
+  readonly volunteer: Volunteer
+  readonly placement: Placement
+}
+
 /**
- * A model lacks a part and nobody is free: the replica that can be spared and can take its place. Nothing moves unless
- * enough can be spared to make the model whole, so every move brings a model nearer to serving and none is undone by the next.
+ * A model lacks a part and nobody is free: who takes its place, one move at a time. Its own replicas go first, handing on the
+ * part that only they can leave to another; with 'auto' a holder takes on what lies beside its range. Another model's replicas
+ * go only if with them this one is whole. No move makes any model lack more, so none is undone by the next.
  */
-export function move(
-  swarms: readonly Swarm[],
-  stages: StageCount,
-  now: number,
-): { readonly volunteer: Volunteer; readonly placement: Placement } | undefined {
+export function move(swarms: readonly Swarm[], stages: StageCount, now: number): Move | undefined {
   for (const swarm of swarms.toSorted((a, b) => demandNow(b.model, now) - demandNow(a.model, now))) {
     const { model } = swarm
-    const missing = missingSegments(
-      model,
-      [...swarm.members].filter((v) => isCounted(v) || returning(v, now)),
-    )
+    const chain = nearestChain(model, standing(swarm, now))
+    const missing = chain.filter(({ holder }) => !holder).map(({ range }) => range)
     if (missing.length === 0) continue
-    const spare = spareFor(model, missing, swarms, now)
-    if (spare.length < missing.length) continue
-    for (const [i, segment] of model.plan.entries()) {
-      if (!missing.includes(segment)) continue
-      const volunteer = spare.find((v) => fits(v, model, segment, now))
-      if (!volunteer) continue
-      const wide = stages === 'auto' ? widen(volunteer, model, new Set(missing), i) : segment
-      const blocks = fits(volunteer, model, wide, now) ? wide : segment
+    const wide = (volunteer: Volunteer, range: BlockRange): Move => {
+      const wider = stages === 'auto' && missing.includes(range) ? widen(volunteer, model, missing, range) : range
+      const blocks = fits(volunteer, model, wider, now) ? wider : range
       return { volunteer, placement: { revision: model.revision, blocks } }
     }
+    const own = spares(swarm, chain)
+    const others = swarms
+      .filter((other) => other !== swarm)
+      .flatMap((other) => spares(other, nearestChain(other.model, standing(other, now))))
+    const handed = handOver(chain, own, model, now).first ?? (stages === 'auto' ? extend(chain, missing, model, now) : undefined)
+    if (handed) return wide(handed.volunteer, handed.range)
+    const { first, whole } = handOver(chain, [...own, ...others], model, now)
+    if (first && whole) return wide(first.volunteer, first.range)
   }
   return undefined
+}
+
+/** Those that serve, will, or are expected back; of equals those come first that had better stay. */
+function standing({ members }: Swarm, now: number): Volunteer[] {
+  const worth = ({ sessions, holding }: Volunteer) => sessions + (holding?.ready ? 0.5 : 0)
+  return [...members].filter((v) => isCounted(v) || returning(v, now)).sort((a, b) => worth(b) - worth(a))
 }
 
 const returning = (v: Volunteer, now: number) =>
   v.holding?.ready !== undefined && !v.paused && v.awaySince !== undefined && now - v.awaySince < returnMs
 
-const fits = (v: Volunteer, model: Model, range: BlockRange, now: number) =>
-  bytesNeeded(model.manifest, range) <= v.memoryBytes && (v.failures.get(rangeKey(model.revision, range))?.until ?? 0) <= now
+const mayMove = (v: Volunteer) => v.sessions === 0 && isCounted(v)
 
-/** Members without a session, without whom their swarms lack no more than with them, and who can hold some of `missing`. */
-function spareFor(model: Model, missing: readonly BlockRange[], swarms: readonly Swarm[], now: number): Volunteer[] {
-  const spare: Volunteer[] = []
-  for (const { model: theirs, members } of swarms) {
-    let counted = [...members].filter(isCounted)
-    const lacks = missingSegments(theirs, counted).length
-    let looks = mostLooks
-    for (const v of counted) {
-      const may = v.models.length === 0 || v.models.includes(model.revision)
-      if (v.sessions > 0 || !may || !missing.some((range) => fits(v, model, range, now))) continue
-      if (spare.length >= missing.length || looks-- === 0) break
-      const without = counted.filter((other) => other !== v)
-      if (missingSegments(theirs, without).length > lacks) continue
-      spare.push(v)
-      counted = without
-    }
+const fits = (v: Volunteer, model: Model, range: BlockRange, now: number) =>
+  (v.models.length === 0 || v.models.includes(model.revision)) &&
+  bytesNeeded(model.manifest, range) <= v.memoryBytes &&
+  (v.failures.get(rangeKey(model.revision, range))?.until ?? 0) <= now
+
+/** Without them their model lacks no more. */
+function spares({ members }: Swarm, chain: readonly ChainLink[]): Volunteer[] {
+  const needed = new Set(chain.map(({ holder }) => holder))
+  return [...members].filter((v) => mayMove(v) && !needed.has(v))
+}
+
+interface Handed {
+  readonly volunteer: Volunteer
+  readonly range: BlockRange
+}
+
+/**
+ * A holder for every range of the chain, as far as it goes: Kuhn's matching, from the holders there are. A holder may hand its
+ * range on to another so as to take one that only it can.
+ * @returns `first`: a move that leaves no range without its holder; `whole`: all of them together leave none without one
+ */
+function handOver(
+  chain: readonly ChainLink[],
+  free: readonly Volunteer[],
+  model: Model,
+  now: number,
+): { readonly first: Handed | undefined; readonly whole: boolean } {
+  const rangeOf = new Map<Volunteer, BlockRange>()
+  const holderOf = new Map<BlockRange, Volunteer>()
+  const take = (v: Volunteer, range: BlockRange) => {
+    rangeOf.set(v, range)
+    holderOf.set(range, v)
   }
-  return spare
+  for (const { range, holder } of chain) if (holder) take(holder, range)
+  const candidates = [...free, ...[...rangeOf.keys()].filter(mayMove)]
+  const find = (range: BlockRange, asked: Set<Volunteer>): boolean =>
+    candidates.some((v) => {
+      if (asked.has(v) || !(holdsExactly(v, model, range) || fits(v, model, range, now))) return false
+      asked.add(v)
+      const own = rangeOf.get(v)
+      if (own && !find(own, asked)) return false
+      take(v, range)
+      return true
+    })
+  const found = chain.map(({ range, holder }) => holder !== undefined || find(range, new Set()))
+  const moves = [...rangeOf].map(([volunteer, range]) => ({ volunteer, range })).filter((m) => !holdsExactly(m.volunteer, model, m.range))
+  const first = moves.find(({ volunteer }) => {
+    const left = chain.find(({ holder }) => holder === volunteer)?.range
+    return !left || holdsExactly(holderOf.get(left), model, left)
+  })
+  return { first, whole: found.every(Boolean) }
+}
+
+const holdsExactly = (v: Volunteer | undefined, { revision }: Model, { first, end }: BlockRange) =>
+  v?.holding?.revision === revision && v.holding.blocks.first === first && v.holding.blocks.end === end
+
+/** A holder without a session that has room for what is missing beside its own range. */
+function extend(chain: readonly ChainLink[], missing: readonly BlockRange[], model: Model, now: number): Handed | undefined {
+  for (const { range, holder } of chain) {
+    if (!holder || !mayMove(holder)) continue
+    const wider = widen(holder, model, missing, range)
+    if (wider !== range && fits(holder, model, wider, now)) return { volunteer: holder, range: wider }
+  }
+  return undefined
 }
 
 /** Capacity that the holders of each segment add up to: a volunteer of usual speed counts 1. */
@@ -140,17 +192,16 @@ function need(model: Model, cover: readonly number[], missing: ReadonlySet<Block
   return (missing.size < model.plan.length ? begunFactor : newFactor) * (demand / missing.size)
 }
 
-/** From segment i on, in both directions, over missing segments, as far as memory goes. */
-function widen(volunteer: Volunteer, { plan, manifest }: Model, missing: ReadonlySet<BlockRange>, i: number): BlockRange {
-  let range = plan[i] as BlockRange
-  const take = (next: BlockRange | undefined): boolean => {
-    if (!next || !missing.has(next)) return false
-    const wider = { first: Math.min(range.first, next.first), end: Math.max(range.end, next.end) }
-    if (bytesNeeded(manifest, wider) > volunteer.memoryBytes) return false
+/** From a range on over missing segments, forward and then back, as far as memory goes. */
+function widen({ memoryBytes }: Volunteer, { manifest }: Model, missing: Iterable<BlockRange>, from: BlockRange): BlockRange {
+  const left = [...missing]
+  for (let range = from; ;) {
+    const { first, end } = range
+    const wider = [
+      ...left.filter((next) => next.first === end).map((next) => ({ first, end: next.end })),
+      ...left.filter((next) => next.end === first).map((next) => ({ first: next.first, end })),
+    ].find((grown) => bytesNeeded(manifest, grown) <= memoryBytes)
+    if (!wider) return range
     range = wider
-    return true
   }
-  for (let next = i + 1; take(plan[next]); next++);
-  for (let next = i - 1; take(plan[next]); next--);
-  return range
 }
