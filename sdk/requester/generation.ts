@@ -2,7 +2,7 @@
  * `net.generate`: messages to prompt ids, tokens to text as they come, stop strings, timing, and at the end the check that
  * the last stage signed for what was read.
  */
-import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
+import type { ChatTokenizer } from '../../models/chat.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
@@ -70,7 +70,7 @@ async function generate(
   const manifest = await network.manifest(revision, options.signal)
   const { decoder, tokenizer: files } = manifest
   if (!decoder || !files) throw new ManyhandsError('bad-input', `${manifest.name} does not generate text. Use run().`)
-  const tokenizer = createTokenizer(await network.blob(files.json), await network.blob(files.config))
+  const tokenizer = await network.tokenizer(files)
   const promptIds = encode(tokenizer, input)
   const maxTokens = roomFor(promptIds.length, options.maxTokens, manifest)
   options.signal?.throwIfAborted()

@@ -5,6 +5,7 @@
 import { rtcChannel } from '../../link/channel.ts'
 import { deferred, type Deferred } from '../../link/deferred.ts'
 import { LinkTable } from '../../link/link-table.ts'
+import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
 import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
 import type { Revision, SessionId } from '../../protocol/ids.ts'
@@ -39,6 +40,7 @@ export class RequesterNetwork extends EventTarget implements Network {
   readonly #receipts = new Map<SessionId, Deferred<Receipt>>()
   readonly #manifests = new Map<Revision, Promise<Manifest>>()
   readonly #files = new Map<string, Promise<Uint8Array>>()
+  readonly #tokenizers = new Map<string, Promise<ChatTokenizer>>()
   readonly #firstWelcome = deferred<void>()
   readonly #closing = new AbortController()
   #serverKeys: readonly string[] = []
@@ -154,6 +156,11 @@ export class RequesterNetwork extends EventTarget implements Network {
     if (known) return known.revision
     const names = models.map((m) => m.name).join(', ')
     throw new ManyhandsError('unknown-model', `This server has no model '${model.slice(0, 100)}'. It has: ${names || 'none'}.`)
+  }
+
+  /** Made once: reading a vocabulary takes as long as many a token. */
+  tokenizer({ json, config }: NonNullable<Manifest['tokenizer']>): Promise<ChatTokenizer> {
+    return keep(this.#tokenizers, json.hash + config.hash, async () => createTokenizer(await this.blob(json), await this.blob(config)))
   }
 
   blob(ref: { hash: Manifest['graph']['hash']; bytes: number }): Promise<Uint8Array> {

@@ -31,7 +31,7 @@ const words: Partial<Record<ErrorCode, Words>> = {
   'context-overflow': {
     title: 'This conversation is too long for the model',
     remedy: 'none',
-    advice: 'Start a new one, or ask for fewer tokens.',
+    advice: 'A new conversation begins without what was said before.',
   },
   'engine-failed': { title: 'A volunteer could not compute this', remedy: 'again' },
   'hash-mismatch': { title: 'A file arrived changed', remedy: 'again', advice: 'It was thrown away, unused.' },
