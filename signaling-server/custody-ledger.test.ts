@@ -1,0 +1,203 @@
+/** [CU6]: what the server makes of a session's proofs, with real keys and signatures. */
+import { beforeAll, describe, expect, it } from 'vitest'
+import { concatBytes } from '../protocol/bytes.ts'
+import type { Chunk } from '../protocol/custody.ts'
+import { createIdentity, type Identity } from '../protocol/keys.ts'
+import type { Ticket } from '../protocol/ticket.ts'
+import { makeTicket } from '../testing/tickets.ts'
+import { prove, reports, type Reported } from '../testing/custody.ts'
+import { CustodyLedger } from './custody-ledger.ts'
+
+let server: Identity
+let requester: Identity
+let stages: Identity[]
+let ticket: Ticket
+/** A prompt of 40 rows in three runs, and 30 tokens, over three stages. */
+let good: Reported[]
+const expected = new Map([
+  [0, 69],
+  [1, 69],
+  [2, 69],
+  [3, 30],
+  [4, 40],
+])
+const [ring, inner, answer, prompt] = [0, 1, 3, 4]
+
+beforeAll(async () => {
+  ;[server, requester, ...stages] = (await Promise.all(Array.from({ length: 5 }, () => createIdentity()))) as [
+    Identity,
+    Identity,
+    ...Identity[],
+  ]
+  ticket = await makeTicket(server, requester, stages)
+  good = await reports(ticket, [requester, ...stages], [16, 16, 8], 30)
+})
+
+async function ledgerOf(reported: readonly Reported[]): Promise<CustodyLedger> {
+  const ledger = new CustodyLedger(ticket)
+  await Promise.all(reported.map(({ proof, from }) => ledger.add(proof, from)))
+  return ledger
+}
+
+const verdict = async (reported: readonly Reported[]) => (await ledgerOf(reported)).result(expected)
+
+/** The same reports, but for one chunk that is described otherwise, properly signed. */
+async function altered(link: number, seq: number, change: Partial<Chunk>, sender?: Identity, receiver?: Identity): Promise<Reported[]> {
+  const ends = [
+    [stages[2], stages[0]],
+    [stages[0], stages[1]],
+    [stages[1], stages[2]],
+    [stages[2], requester],
+    [requester, stages[2]],
+  ][link] as [Identity, Identity]
+  return Promise.all(
+    good.map(async (report) => {
+      if (report.chunk.link !== link || report.chunk.seq !== seq) return report
+      return { ...report, proof: await prove({ ...report.chunk, ...change }, sender ?? ends[0], receiver ?? ends[1]) }
+    }),
+  )
+}
+
+const another = () => new Uint8Array(32).fill(7)
+
+describe('[CU6] the ledger of a session', () => {
+  it('holds when every row of every link is proven by both ends', async () => {
+    const ledger = await ledgerOf(good)
+    expect(ledger.complete(expected)).toBe(true)
+    expect(ledger.result(expected)).toEqual({ checked: good.length, failed: 0, reasons: [] })
+  })
+
+  it('takes the links in whatever order they come, each link in its own', async () => {
+    const backwards = [4, 3, 2, 1, 0].flatMap((link) => good.filter((r) => r.chunk.link === link))
+    expect(await verdict(backwards)).toMatchObject({ checked: good.length, failed: 0 })
+  })
+
+  it('[RC3] orders its proofs by link and seq, however they came', async () => {
+    const backwards = [4, 3, 2, 1, 0].flatMap((link) => good.filter((r) => r.chunk.link === link))
+    expect(concatBytes((await ledgerOf(backwards)).proofs())).toEqual(concatBytes(good.map((r) => r.proof)))
+  })
+
+  it('fails for a proof that is missing, and says how many rows there are', async () => {
+    const { reasons } = await verdict(good.filter((r) => r.chunk.link !== inner || r.chunk.seq < 2))
+    expect(reasons[0]).toBe('link 1: 64 of 69 rows proven')
+  })
+
+  it('is not complete before the last proof', async () => {
+    for (const missing of good) {
+      const ledger = await ledgerOf(
+        good.filter((r) => r !== missing && (r.chunk.link !== missing.chunk.link || r.chunk.seq < missing.chunk.seq)),
+      )
+      expect(ledger.complete(expected)).toBe(false)
+    }
+  })
+
+  it('refuses a chunk that its sender did not sign', async () => {
+    const { reasons } = await verdict(await altered(inner, 0, {}, stages[2]))
+    expect(reasons[0]).toBe('link 1 chunk 0: not signed by its sender')
+  })
+
+  it('refuses a chunk that its receiver did not sign', async () => {
+    const { reasons } = await verdict(await altered(inner, 0, {}, stages[0], stages[2]))
+    expect(reasons[0]).toBe('link 1 chunk 0: not signed by its receiver')
+  })
+
+  it('refuses a chunk whose bytes were changed after it was signed', async () => {
+    for (const at of [35, 66, 70, 140, 194]) {
+      const changed = good.map((r, i) => (i === 0 ? { ...r, proof: r.proof.map((byte, j) => (j === at ? byte ^ 1 : byte)) } : r))
+      expect((await verdict(changed)).failed).toBeGreaterThan(0)
+    }
+  })
+
+  it('refuses what is reported by another than the receiver, and a chunk of one link as of another', async () => {
+    const byAnother = good.map((r) => (r.chunk.link === inner ? { ...r, from: requester.id } : r))
+    expect((await verdict(byAnother)).reasons[0]).toBe('link 1 chunk 0: reported by a peer that is not its receiver')
+    const { reasons } = await verdict(await altered(inner, 0, { link: 2 }))
+    expect(reasons[0]).toBe('link 2 chunk 0: reported by a peer that is not its receiver')
+    expect((await verdict(await altered(inner, 0, { link: 9 }))).reasons[0]).toContain('link 9')
+  })
+
+  it('[TK1] refuses a chunk of another session or generation', async () => {
+    for (const change of [{ session: '0'.repeat(32) as Chunk['session'] }, { generation: 1 }]) {
+      expect((await verdict(await altered(inner, 0, change))).reasons[0]).toBe('link 1 chunk 0: of another session or generation')
+    }
+  })
+
+  it('refuses what comes out of order', async () => {
+    const [first, second, ...rest] = good
+    const { reasons } = await verdict([second as Reported, first as Reported, ...rest])
+    expect(reasons[0]).toBe('link 0 chunk 1: chunk 0 was due')
+  })
+
+  it('refuses a replay, which spoils the session and counts for nothing', async () => {
+    const result = await verdict([...good, good[0] as Reported])
+    expect(result).toMatchObject({ checked: good.length, failed: 1, reasons: ['link 0 chunk 0: chunk 3 was due'] })
+  })
+
+  it('refuses rows that leave a gap or come twice', async () => {
+    for (const firstPosition of [31, 33]) {
+      const { reasons } = await verdict(await altered(inner, 1, { firstPosition }))
+      expect(reasons[0]).toBe('link 1 chunk 1: its rows do not follow the ones before')
+    }
+    expect((await verdict(await altered(prompt, 0, { firstPosition: 1 }))).reasons[0]).toContain('do not follow')
+  })
+
+  it('[FR6] fails when a stage ran other rows together than the others', async () => {
+    const { failed, reasons } = await verdict(await altered(inner, 0, { alone: 1 }))
+    expect({ failed, reasons }).toEqual({ failed: 1, reasons: ['link 1: other runs than on link 0'] })
+  })
+
+  it('[HO1] fails when the last stage sends another prompt round the ring than it was given', async () => {
+    const { failed, reasons } = await verdict(await altered(ring, 0, { payloadHash: another() }))
+    expect({ failed, reasons }).toEqual({ failed: 1, reasons: ['prompt rows from 0 were not passed on as they came'] })
+  })
+
+  it('fails for rows that nobody asked for', async () => {
+    const more = await reports(ticket, [requester, ...stages], [16, 16, 8], 31)
+    const result = await verdict([...good.filter((r) => r.chunk.link !== answer), ...more.filter((r) => r.chunk.link === answer)])
+    expect(result.reasons).toEqual(['link 3: 31 of 30 rows proven'])
+  })
+
+  it('of an answer that was broken off holds with what there is, but for a prompt that was changed', async () => {
+    const some = good.filter((r) => r.chunk.seq < 2)
+    expect((await ledgerOf(some)).result(undefined)).toMatchObject({ checked: some.length, failed: 0 })
+    const changed = (await altered(ring, 0, { payloadHash: another() })).filter((r) => r.chunk.seq < 2)
+    expect((await ledgerOf(changed)).result(undefined)).toMatchObject({ failed: 1 })
+  })
+
+  it('refuses what is no proof, and judges the next one all the same', async () => {
+    const noRows = (good[0] as Reported).proof.slice()
+    noRows.set([0, 0], 29)
+    const tooManyMarks = (good[0] as Reported).proof.slice()
+    tooManyMarks.set([1, 0, 255, 255, 255, 255], 29)
+    for (const proof of [new Uint8Array(0), new Uint8Array(194), new Uint8Array(195), noRows, tooManyMarks]) {
+      const ledger = new CustodyLedger(ticket)
+      await ledger.add(proof, stages[0]?.id ?? requester.id)
+      for (const r of good) await ledger.add(r.proof, r.from)
+      expect(ledger.result(expected)).toMatchObject({ checked: good.length, failed: 1 })
+    }
+  })
+
+  it('keeps few reasons, whatever is wrong', async () => {
+    const ledger = new CustodyLedger(ticket)
+    for (let i = 0; i < 50; i++) await ledger.add(new Uint8Array(1), requester.id)
+    const { failed, reasons } = ledger.result(expected)
+    expect(failed).toBe(50 + expected.size)
+    expect(reasons).toHaveLength(10)
+  })
+
+  it('[LN4] wants nothing for a link whose ends are one peer', async () => {
+    const alone = await makeTicket(server, requester, [stages[0] as Identity])
+    const ledger = new CustodyLedger(alone)
+    const reported = await reports(alone, [requester, stages[0] as Identity], [16], 4)
+    for (const { proof, from } of reported) await ledger.add(proof, from)
+    expect(reported.map((r) => r.chunk.link)).toEqual([1, 2])
+    expect(
+      ledger.result(
+        new Map([
+          [1, 4],
+          [2, 16],
+        ]),
+      ),
+    ).toEqual({ checked: 2, failed: 0, reasons: [] })
+  })
+})

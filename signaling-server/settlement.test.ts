@@ -1,0 +1,108 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { toHex } from '../protocol/bytes.ts'
+import { createIdentity, type Identity } from '../protocol/keys.ts'
+import type { Manifest } from '../protocol/manifest.ts'
+import { checkReceipt, merkleRoot } from '../protocol/receipt.ts'
+import { reports } from '../testing/custody.ts'
+import { plainManifest } from '../testing/swarms.ts'
+import { makeTicket } from '../testing/tickets.ts'
+import { CustodyLedger } from './custody-ledger.ts'
+import { expectedRows, makeReceipt, rowsRun, type Done } from './settlement.ts'
+
+const chat = plainManifest([1, 1], { layers: 2, kvHeads: 1, headDim: 1, vocab: 8, context: 256, eos: [0] })
+const picture = plainManifest([1, 1])
+let server: Identity
+let requester: Identity
+let stages: Identity[]
+
+beforeAll(async () => {
+  ;[server, requester, ...stages] = (await Promise.all(Array.from({ length: 4 }, () => createIdentity()))) as [
+    Identity,
+    Identity,
+    ...Identity[],
+  ]
+})
+
+async function ended(over: readonly Identity[], prompt: readonly number[], answer: number, change: Partial<Done> = {}) {
+  const ticket = await makeTicket(server, requester, over)
+  const ledger = new CustodyLedger(ticket)
+  for (const { proof, from } of await reports(ticket, [requester, ...over], prompt, answer)) await ledger.add(proof, from)
+  const done: Done = {
+    t: 'done',
+    session: ticket.session,
+    finish: 'stop',
+    promptPositions: prompt.reduce((sum, rows) => sum + rows, 0),
+    answerPositions: answer,
+    promptHash: 'a'.repeat(64),
+    answerHash: 'b'.repeat(64),
+    ...change,
+  }
+  return { ticket, ledger, done, result: (manifest: Manifest) => ledger.result(expectedRows(ticket, manifest, done)) }
+}
+
+describe('what each link owes', () => {
+  it('[LN3] is the prompt on the prompt’s link, the answer on its own, and all that was fed on the others', async () => {
+    const { ticket, done, result } = await ended(stages, [16, 8], 5)
+    expect(expectedRows(ticket, chat, done)).toEqual(
+      new Map([
+        [0, 28],
+        [1, 28],
+        [2, 5],
+        [3, 24],
+      ]),
+    )
+    expect(result(chat)).toMatchObject({ failed: 0 })
+  })
+
+  it('is one row everywhere for a model without a decoder', async () => {
+    const { result } = await ended(stages, [1], 1)
+    expect(result(picture)).toEqual({ checked: 4, failed: 0, reasons: [] })
+  })
+
+  it('is nobody’s fault when the answer was broken off', async () => {
+    for (const finish of ['aborted', 'error'] as const) {
+      const { ticket, done, result } = await ended(stages, [16], 5, { finish, answerPositions: 9 })
+      expect(expectedRows(ticket, chat, done)).toBeUndefined()
+      expect(result(chat)).toMatchObject({ failed: 0 })
+    }
+  })
+
+  it('is not what the last stage says beyond what is proven', async () => {
+    const { result } = await ended(stages, [16], 5, { answerPositions: 100 })
+    expect(result(chat).failed).toBeGreaterThan(0)
+  })
+})
+
+describe('work', () => {
+  it('is what was proven, whatever the last stage claims', async () => {
+    const { ledger } = await ended(stages, [16], 5, { finish: 'aborted', promptPositions: 100_000, answerPositions: 100_000 })
+    expect([0, 1].map((i) => rowsRun(ledger, i))).toEqual([20, 20])
+  })
+
+  it('[LN4] of a stage alone is what came and went', async () => {
+    const { ledger } = await ended(stages.slice(0, 1), [16], 5)
+    expect(rowsRun(ledger, 0)).toBe(20)
+    const nothing = new CustodyLedger(ledger.ticket)
+    expect(rowsRun(nothing, 0)).toBe(0)
+  })
+})
+
+it('[RC1] [RC3] a receipt says what was proven, signed by the server', async () => {
+  const { ticket, ledger, done, result } = await ended(stages, [16], 5)
+  const receipt = await makeReceipt(ledger, result(chat), done, server, 1_700_000_000_000)
+  expect(receipt).toMatchObject({
+    request: ticket.session,
+    revision: ticket.revision,
+    promptHash: done.promptHash,
+    answerHash: done.answerHash,
+    custody: { checked: ledger.proofs().length, failed: 0 },
+    chunksRoot: toHex(await merkleRoot(ledger.proofs())),
+    status: 'provisional',
+    supersedes: null,
+    issuedAt: 1_700_000_000_000,
+    serverKey: server.publicKey,
+  })
+  expect(receipt.stages.map((s) => s.peer)).toEqual(stages.map((s) => s.id))
+  expect(await checkReceipt(receipt)).toBe(true)
+  expect(await checkReceipt({ ...receipt, custody: { checked: 99, failed: 0 } })).toBe(false)
+})
