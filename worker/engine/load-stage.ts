@@ -10,13 +10,14 @@ import { writeModel } from '../../models/onnx/write.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { SessionId } from '../../protocol/ids.ts'
-import { unpackTensors, type TensorSpec } from '../../protocol/tensors.ts'
+import type { Manifest } from '../../protocol/manifest.ts'
+import { unpackTensors, type TensorSpec, type TensorValue } from '../../protocol/tensors.ts'
 import type { Backend } from '../../protocol/ticket.ts'
 import type { LoadProgress, LoadRequest, StageEngine } from './engine.ts'
 import { checkGoldens, type GoldenResult } from './golden.ts'
 import type { OrtSource } from './ort-source.ts'
 import { RunQueue } from './run-queue.ts'
-import type { Runtime, WeightFile } from './runtime.ts'
+import type { Runtime, RuntimeSession, WeightFile } from './runtime.ts'
 import { SessionCaches } from './session-caches.ts'
 import { LoadedStageEngine } from './stage-engine.ts'
 import { fetchStage, type StageFiles } from './stage-files.ts'
@@ -56,7 +57,7 @@ export async function loadStage(request: LoadRequest, platform: StagePlatform, o
   for (const backend of request.backends) {
     if (options.signal.aborted) throw new ManyhandsError('aborted', 'Stopped.')
     try {
-      return await tryBackend(backend, { request, platform, options, files, graph, fallbackReason: passed.join(' ') })
+      return await tryBackend({ backend, request, platform, options, files, graph, fallbackReason: passed.join(' ') })
     } catch (thrown) {
       const error = asError(thrown, 'engine-failed')
       if (backend === request.backends.at(-1) || error.code === 'bad-model' || error.code === 'aborted') throw error
@@ -67,6 +68,7 @@ export async function loadStage(request: LoadRequest, platform: StagePlatform, o
 }
 
 interface Attempt {
+  readonly backend: Backend
   readonly request: LoadRequest
   readonly platform: StagePlatform
   readonly options: LoadOptions
@@ -75,9 +77,9 @@ interface Attempt {
   readonly fallbackReason: string
 }
 
-async function tryBackend(backend: Backend, { request, platform, options, files, graph, fallbackReason }: Attempt): Promise<StageEngine> {
-  const { manifest, range, memoryBytes } = request
-  const { decoder } = manifest
+async function tryBackend(attempt: Attempt): Promise<StageEngine> {
+  const { backend, platform, files, graph } = attempt
+  const { memoryBytes } = attempt.request
   const { weights, ...lowered } = lower(graph.model, backend)
   const model = backend === 'wasm' ? lowerAttention(lowered.model) : lowered.model
   const weightBytes = residentBytes(model)
@@ -90,17 +92,36 @@ async function tryBackend(backend: Backend, { request, platform, options, files,
   const runtime = backend === 'webgpu' ? await platform.ort.webgpu() : await openWasm(platform)
   const resident = graph.caches.map((port) => port.present)
   const session = await runtime.createSession(writeModel(model), weightFiles(model, weights, files.shards), resident)
-  const stage = new Stage(manifest, graph, runtime, session)
-  const caches = decoder ? new SessionCaches(runtime, graph.caches, decoder, memoryBytes - weightBytes) : undefined
   const queue = new RunQueue(hungMs)
   void runtime.lost.then((reason) => queue.end(asError(reason, 'engine-failed')))
+  try {
+    return await checkedEngine(runtime, session, queue, weightBytes, attempt)
+  } catch (thrown) {
+    const error = asError(thrown, 'engine-failed')
+    await queue.close(() => session.release(), error)
+    throw error
+  }
+}
+
+/** The engine, once it has computed what the publisher computed. */
+async function checkedEngine(
+  runtime: Runtime,
+  session: RuntimeSession,
+  queue: RunQueue,
+  weightBytes: number,
+  { backend, request, options, files, graph, fallbackReason }: Attempt,
+): Promise<StageEngine> {
+  const { manifest, range, memoryBytes } = request
+  const { decoder } = manifest
+  const stage = new Stage(manifest, graph, runtime, session)
+  const caches = decoder ? new SessionCaches(runtime, graph.caches, decoder, memoryBytes - weightBytes) : undefined
   options.onProgress({ phase: 'checking', doneBytes: 0, totalBytes: 0 })
   const golden = await goldens(stage, queue, caches, request, files, backend)
   const report = {
     backend,
     threads: runtime.threads,
     adapter: runtime.adapter,
-    rowLimit: decoder ? (backend === 'wasm' ? wasmRowLimit : golden.rowLimit) : 1,
+    rowLimit: rowLimit(manifest, backend, golden),
     msPerRow: golden.msPerRow,
     goldenError: golden.error,
     fetchedBytes: files.fetchedBytes,
@@ -110,6 +131,12 @@ async function tryBackend(backend: Backend, { request, platform, options, files,
     fallbackReason,
   }
   return new LoadedStageEngine({ stage, range, report, queue, caches, release: () => session.release() })
+}
+
+/** Wasm that gave the whole golden prefill is trusted with longer runs. */
+function rowLimit({ decoder, golden }: Manifest, backend: Backend, result: GoldenResult): number {
+  if (!decoder) return 1
+  return backend === 'wasm' && result.rowLimit === Math.max(...golden.runs) ? wasmRowLimit : result.rowLimit
 }
 
 const openWasm = ({ ort, threads }: StagePlatform): Promise<Runtime> => (threads === undefined ? openFastestWasm(ort) : ort.wasm(threads))
@@ -158,8 +185,8 @@ async function goldens(
   try {
     return await checkGoldens({
       golden,
-      inputs: unpack(files.goldenInputs, inputSpecs),
-      expected: unpack(files.goldenOutputs, outputSpecs),
+      inputs: unpack(files.goldenInputs, inputSpecs, cache && [1, rows]),
+      expected: unpack(files.goldenOutputs, outputSpecs, makesLogits ? [golden.outputRows.length] : cache && [1, rows]),
       ...(makesLogits ? { logitRows: golden.outputRows } : {}),
       isDecoder: caches !== undefined,
       tolerance: backend === 'wasm' ? wasmTolerance : webGpuTolerance,
@@ -169,14 +196,20 @@ async function goldens(
       },
     })
   } finally {
-    caches?.close(goldenSession)?.()
+    const release = caches?.close(goldenSession)
+    if (release) await queue.take(async () => release()).catch(() => undefined)
   }
 }
 
-/** @throws ManyhandsError bad-model: the manifest's publisher made goldens that don't fit its own cuts */
-function unpack(packed: Bytes, specs: readonly TensorSpec[]) {
+/**
+ * @param sizes of the first axes: of a decoder, the rows of all runs
+ * @throws ManyhandsError bad-model: the manifest's publisher made goldens that don't fit its own cuts
+ */
+function unpack(packed: Bytes, specs: readonly TensorSpec[], sizes: readonly number[] = []): TensorValue[] {
   try {
-    return unpackTensors(packed, specs)
+    const values = unpackTensors(packed, specs)
+    for (const { dims } of values) if (sizes.some((size, axis) => dims[axis] !== size)) throw new TypeError(`shape [${dims.join(', ')}]`)
+    return values
   } catch (cause) {
     throw new ManyhandsError('bad-model', 'The golden activations do not fit the manifest: the model was published wrongly.', { cause })
   }

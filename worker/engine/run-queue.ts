@@ -9,6 +9,8 @@ export class RunQueue {
   readonly #limitMs: number
   #last: Promise<unknown> = Promise.resolve()
   #end: ManyhandsError | undefined
+  /** Set once nothing more is taken. */
+  #closed: ManyhandsError | undefined
   #resolveLost!: (reason: Error) => void
   /** Rejects the run in hand. */
   #giveUp: (reason: Error) => void = () => undefined
@@ -21,9 +23,18 @@ export class RunQueue {
 
   /** Runs `work` when everything before it has ended. @throws what `work` throws, or engine-failed once the queue is lost */
   take<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(this.#closed)
     const turn = this.#last.then(() => this.#guarded(work))
     this.#last = turn.catch(() => undefined)
     return turn
+  }
+
+  /** Ends the queue when what was taken is done, with `work`: whatever comes from now on is refused. */
+  async close(work: () => Promise<void>, reason: ManyhandsError): Promise<void> {
+    const last = this.take(work)
+    this.#closed ??= reason
+    await last.catch(() => undefined)
+    this.end(reason)
   }
 
   /** Ends the queue: no run is started any more. */

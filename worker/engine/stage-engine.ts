@@ -94,8 +94,7 @@ export class LoadedStageEngine implements StageEngine {
    */
   async dispose(): Promise<void> {
     const { queue, release } = this.#loaded
-    await queue.take(release).catch(() => undefined)
-    queue.end(new ManyhandsError('closed', 'The stage was put away.'))
+    await queue.close(release, new ManyhandsError('closed', 'The stage was put away.'))
   }
 }
 

@@ -9,6 +9,8 @@ import type { Resident, ResidentBlock, Runtime, RuntimeSession, WeightFile } fro
 
 /** Cache lines, and any vector width to come. */
 const alignment = 64
+/** Bytes of a 32-bit heap: the module would take a larger number for what is left of it. */
+const addressable = 2 ** 32
 
 /** @throws ManyhandsError engine-failed, out-of-memory */
 export async function openWasm(factory: OrtWasmFactory, threads: number, locateFile?: (name: string) => string): Promise<WasmRuntime> {
@@ -235,7 +237,7 @@ function createTensor(wasm: OrtWasm, dtype: DType, dims: readonly number[], data
 
 /** @throws ManyhandsError out-of-memory */
 function allocate(wasm: OrtWasm, bytes: number): number {
-  const pointer = wasm._malloc(bytes) >>> 0
+  const pointer = bytes < addressable ? wasm._malloc(bytes) >>> 0 : 0
   if (pointer === 0)
     throw new ManyhandsError('out-of-memory', `There is no room for ${bytes} bytes: close other tabs or give a smaller share.`)
   return pointer
