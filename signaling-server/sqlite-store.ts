@@ -95,7 +95,7 @@ class SqliteStore implements Store {
   }
 
   async work(peer: PeerId): Promise<WorkEntry[]> {
-    return this.#db.prepare('SELECT session, peer, revision, first, "end", rows, at FROM work WHERE peer = ? ORDER BY at').all(peer)
+    return this.#db.prepare('SELECT session, peer, revision, first, "end", rows, at FROM work WHERE peer = ? ORDER BY at, rowid').all(peer)
   }
 
   async close(): Promise<void> {
@@ -106,12 +106,14 @@ class SqliteStore implements Store {
     if (write.t === 'receipt') {
       const { receipt } = write
       this.#db
-        .prepare('INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?)')
+        .prepare('INSERT INTO receipt VALUES (?, ?, ?, ?) ON CONFLICT (session, status) DO NOTHING')
         .run(receipt.request, receipt.status, receipt.issuedAt, JSON.stringify(receipt))
       return
     }
     const { session, peer, revision, first, end, rows, at } = write.entry
-    this.#db.prepare('INSERT OR IGNORE INTO work VALUES (?, ?, ?, ?, ?, ?, ?)').run(session, peer, revision, first, end, rows, at)
+    this.#db
+      .prepare('INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session, peer, first) DO NOTHING')
+      .run(session, peer, revision, first, end, rows, at)
   }
 }
 

@@ -18,14 +18,15 @@ export interface WorkEntry {
 }
 
 export type Write =
-  /** The same receipt twice is once; another one for the same session and status is refused by the key. */
+  /** One for each session and status, one for each session, peer and first block: the first that was written stands. */
   { readonly t: 'receipt'; readonly receipt: Receipt } | { readonly t: 'work'; readonly entry: WorkEntry }
 
 export interface Store {
   /** All of the writes or none; 'stale' when `epoch` is no longer the cell's. */
   commit(cell: string, epoch: number, writes: readonly Write[]): Promise<'ok' | 'stale'>
-  /** The latest receipt of a session. */
+  /** The one of a session that was written last. */
   receipt(session: SessionId): Promise<Receipt | undefined>
+  /** In the order of their time. */
   work(peer: PeerId): Promise<WorkEntry[]>
   close(): Promise<void>
 }

@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { sampleReceipt, sampleSession, sampleWork } from '../testing/sample-receipts.ts'
+import { busContract, storeContract } from '../testing/store-contract.ts'
+import { peerOf } from '../testing/swarms.ts'
+import { memoryBus } from './bus.ts'
+import { openEmbedded } from './sqlite-store.ts'
+
+const folder = () => mkdtemp(join(tmpdir(), 'manyhands-store-'))
+
+describe('the SQLite store', () => {
+  storeContract(async () => {
+    const directory = await folder()
+    return { open: async () => openEmbedded(directory, ''), remove: () => rm(directory, { recursive: true }) }
+  })
+
+  it('owns every cell it is asked about, under one epoch that grows with every start', async () => {
+    const directory = await folder()
+    try {
+      for (const epoch of [1, 2, 3]) {
+        const { store, ownership } = openEmbedded(directory, 'http://here')
+        expect(await ownership.claim(['a', 'b'], 2)).toEqual(
+          new Map([
+            ['a', epoch],
+            ['b', epoch],
+          ]),
+        )
+        expect(await ownership.ownerOf('c')).toEqual({ url: 'http://here', epoch })
+        await store.close()
+      }
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+
+  it('killed in the midst of it, has all that it said it had, and no half of a batch', async () => {
+    const directory = await folder()
+    const script = fileURLToPath(new URL('../testing/commit-forever.ts', import.meta.url))
+    const child = spawn(process.execPath, ['--import', 'tsx', script, directory], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      let said = -1
+      for await (const line of createInterface(child.stdout)) {
+        said = Number(line)
+        if (said === 100) child.kill('SIGKILL')
+      }
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      expect(child.signalCode).toBe('SIGKILL')
+      expect(said).toBeGreaterThanOrEqual(100)
+      const { store } = openEmbedded(directory, '')
+      for (let n = 0; n <= said; n++) expect(await store.receipt(sampleSession(n))).toEqual(sampleReceipt(n))
+      const work = await store.work(peerOf(1))
+      expect(work.slice(0, said + 1)).toEqual(Array.from({ length: said + 1 }, (_, n) => sampleWork(n)))
+      for (const { session } of work) expect(await store.receipt(session)).toBeDefined()
+      await store.close()
+    } finally {
+      child.kill('SIGKILL')
+      await rm(directory, { recursive: true })
+    }
+  })
+
+  it('refuses a file that is no database, and says what to do', async () => {
+    const directory = await folder()
+    try {
+      await writeFile(join(directory, 'manyhands.db'), 'A text that is long enough to be taken for a header.'.repeat(20))
+      expect(() => openEmbedded(directory, '')).toThrow(
+        expect.objectContaining({ code: 'bad-input', message: expect.stringContaining('--data') }),
+      )
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+
+  it('refuses a database of a newer version', async () => {
+    const directory = await folder()
+    try {
+      const { DatabaseSync } = await import('@photostructure/sqlite')
+      const db = new DatabaseSync(join(directory, 'manyhands.db'))
+      db.exec('PRAGMA user_version = 99')
+      db.close()
+      expect(() => openEmbedded(directory, '')).toThrow(
+        expect.objectContaining({ code: 'bad-input', message: expect.stringContaining('newer') }),
+      )
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+})
+
+describe('the bus of one process', () => {
+  busContract(async (name) => memoryBus(name))
+})

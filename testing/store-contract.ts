@@ -1,0 +1,181 @@
+/**
+ * What every store with its ownership, and every bus, must do, whatever database is behind: the server relies on it. An
+ * implementation's own test file calls these.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { utf8 } from '../protocol/bytes.ts'
+import type { Bus } from '../signaling-server/bus.ts'
+import type { Ownership } from '../signaling-server/ownership.ts'
+import type { Store } from '../signaling-server/store.ts'
+import { sampleCell as cell, sampleHash as hash, sampleReceipt, sampleSession as sessionOf, sampleWork as work } from './sample-receipts.ts'
+import { peerOf } from './swarms.ts'
+
+/** A database that stays while servers come and go. */
+export interface Durable {
+  /** As a server does when it starts. */
+  open(): Promise<{ readonly store: Store; readonly ownership: Ownership }>
+  /** Once every store is closed. */
+  remove(): Promise<void>
+}
+
+export function storeContract(make: () => Promise<Durable>): void {
+  describe('as every store', () => {
+    let durable: Durable
+    const opened: Store[] = []
+    /** A server that has claimed the cell. */
+    const start = async () => {
+      const { store, ownership } = await durable.open()
+      opened.push(store)
+      const epoch = (await ownership.claim([cell], 1)).get(cell) as number
+      return { store, ownership, epoch }
+    }
+    beforeEach(async () => {
+      durable = await make()
+    })
+    afterEach(async () => {
+      await Promise.all(opened.splice(0).map((store) => store.close().catch(() => undefined)))
+      await durable.remove()
+    })
+
+    it('gives back what was committed, and nothing for what was not', async () => {
+      const { store, epoch } = await start()
+      const receipt = sampleReceipt(1)
+      expect(
+        await store.commit(cell, epoch, [
+          { t: 'receipt', receipt },
+          { t: 'work', entry: work(1) },
+        ]),
+      ).toBe('ok')
+      expect(await store.receipt(sessionOf(1))).toEqual(receipt)
+      expect(await store.work(peerOf(1))).toEqual([work(1)])
+      expect(await store.receipt(sessionOf(2))).toBeUndefined()
+      expect(await store.work(peerOf(2))).toEqual([])
+    })
+
+    it('[RC4] never changes a receipt: the first of a session and status stands', async () => {
+      const { store, epoch } = await start()
+      const receipt = sampleReceipt(1)
+      await store.commit(cell, epoch, [{ t: 'receipt', receipt }])
+      await store.commit(cell, epoch, [{ t: 'receipt', receipt }])
+      await store.commit(cell, epoch, [{ t: 'receipt', receipt: sampleReceipt(1, { issuedAt: 1_900_000_000_000 }) }])
+      expect(await store.receipt(sessionOf(1))).toEqual(receipt)
+    })
+
+    it('[RC4] gives a successor once there is one, also when the clock went back meanwhile', async () => {
+      const { store, epoch } = await start()
+      await store.commit(cell, epoch, [{ t: 'receipt', receipt: sampleReceipt(1) }])
+      const corrected = sampleReceipt(1, { status: 'corrected', supersedes: hash, issuedAt: 1_600_000_000_000 })
+      await store.commit(cell, epoch, [{ t: 'receipt', receipt: corrected }])
+      expect(await store.receipt(sessionOf(1))).toEqual(corrected)
+    })
+
+    it('counts the work of a stage in a session once, in the order of time', async () => {
+      const { store, epoch } = await start()
+      const entries = [work(2), work(1), work(2, { rows: 99 }), work(2, { first: 2 })]
+      await store.commit(
+        cell,
+        epoch,
+        entries.map((entry) => ({ t: 'work', entry })),
+      )
+      expect(await store.work(peerOf(1))).toEqual([work(1), work(2), work(2, { first: 2 })])
+    })
+
+    it('writes all of a batch or nothing', async () => {
+      const { store, epoch } = await start()
+      const batch = store.commit(cell, epoch, [
+        { t: 'receipt', receipt: sampleReceipt(1) },
+        { t: 'work', entry: work(1, { rows: Number.NaN }) },
+      ])
+      await expect(batch).rejects.toThrow()
+      expect(await store.receipt(sessionOf(1))).toBeUndefined()
+      expect(await store.commit(cell, epoch, [{ t: 'receipt', receipt: sampleReceipt(2) }])).toBe('ok')
+      expect(await store.receipt(sessionOf(2))).toBeDefined()
+    })
+
+    it('takes commits that overlap', async () => {
+      const { store, epoch } = await start()
+      const numbers = Array.from({ length: 20 }, (_, n) => n)
+      const written = await Promise.all(numbers.map((n) => store.commit(cell, epoch, [{ t: 'receipt', receipt: sampleReceipt(n) }])))
+      expect(new Set(written)).toEqual(new Set(['ok']))
+      for (const n of numbers) expect(await store.receipt(sessionOf(n))).toEqual(sampleReceipt(n))
+    })
+
+    it('has everything after a restart', async () => {
+      const first = await start()
+      await first.store.commit(cell, first.epoch, [
+        { t: 'receipt', receipt: sampleReceipt(1) },
+        { t: 'work', entry: work(1) },
+      ])
+      await first.store.close()
+      const { store } = await start()
+      expect(await store.receipt(sessionOf(1))).toEqual(sampleReceipt(1))
+      expect(await store.work(peerOf(1))).toEqual([work(1)])
+    })
+
+    it('takes nothing under an epoch that is over', async () => {
+      const old = await start()
+      const now = await start()
+      expect(now.epoch).toBeGreaterThan(old.epoch)
+      const writes = [{ t: 'receipt' as const, receipt: sampleReceipt(1) }]
+      expect(await old.store.commit(cell, old.epoch, writes)).toBe('stale')
+      expect(await now.store.commit(cell, old.epoch, writes)).toBe('stale')
+      expect(await now.store.receipt(sessionOf(1))).toBeUndefined()
+      expect(await now.store.commit(cell, now.epoch, writes)).toBe('ok')
+      expect(await old.store.receipt(sessionOf(1))).toEqual(sampleReceipt(1))
+    })
+
+    it('says who owns a cell, under which epoch, until it is another', async () => {
+      const { ownership, epoch } = await start()
+      expect(await ownership.ownerOf(cell)).toMatchObject({ epoch })
+      expect(await ownership.renew([cell])).toEqual([cell])
+      expect(await ownership.claim([], 1)).toEqual(new Map())
+    })
+  })
+}
+
+export function busContract(open: (name: string) => Promise<Bus>): void {
+  describe('as every bus', () => {
+    const heard = async (to: string) => {
+      const bus = await open('here')
+      const received: string[] = []
+      const first = new Promise<void>((resolve) => {
+        bus.onMessage((bytes) => {
+          received.push(new TextDecoder().decode(bytes))
+          resolve()
+        })
+      })
+      const bytes = utf8('one')
+      await bus.send(to, bytes)
+      bytes.fill(0)
+      await bus.send('here', utf8('two'))
+      await first
+      await bus.send('here', utf8('three'))
+      await expect.poll(() => received.at(-1)).toBe('three')
+      await bus.close()
+      return received
+    }
+
+    it('hands a message to the process that it names', async () => {
+      expect(await heard('here')).toEqual(['one', 'two', 'three'])
+    })
+    it('hands one for all to this process too', async () => {
+      expect(await heard('all')).toEqual(['one', 'two', 'three'])
+    })
+    it('hands one for another to that one alone', async () => {
+      expect(await heard('elsewhere')).toEqual(['two', 'three'])
+    })
+
+    it('says nothing more to who has stopped listening, or after its end', async () => {
+      const bus = await open('here')
+      const received: string[] = []
+      const stop = bus.onMessage(() => received.push('stopped'))
+      const last = new Promise<void>((resolve) => bus.onMessage(() => resolve()))
+      stop()
+      await bus.send('here', utf8('one'))
+      await last
+      await bus.close()
+      await bus.send('here', utf8('two'))
+      expect(received).toEqual([])
+    })
+  })
+}
