@@ -26,3 +26,58 @@ export function mutate(seeds: readonly Uint8Array[], i: number, reach = 256): Ui
   for (let n = random(6); n > 0 && bytes.length > 0; n--) bytes[random(Math.min(bytes.length, reach))] = random(2) === 0 ? random(256) : 255
   return bytes
 }
+
+/** What a field may suddenly hold. */
+const odd: readonly unknown[] = [
+  null,
+  true,
+  '',
+  'x'.repeat(2000),
+  '\ud800',
+  '__proto__',
+  0,
+  -1,
+  0.5,
+  2 ** 31,
+  2 ** 53,
+  1e308,
+  [],
+  {},
+  [[]],
+  { length: -1 },
+]
+
+/** Run `i` of a JSON value: one to three places in it changed, dropped, repeated or swapped with another of its own. */
+export function mutateJson(value: unknown, i: number): unknown {
+  const random = seededRandom(i)
+  const root: { value: unknown } = { value: structuredClone(value) }
+  for (let n = 1 + random(3); n > 0; n--) {
+    const places: (readonly [holder: Record<string, unknown>, key: string])[] = []
+    const visit = (holder: Record<string, unknown>): void => {
+      for (const [key, inner] of Object.entries(holder)) {
+        places.push([holder, key])
+        if (typeof inner === 'object' && inner !== null) visit(inner as Record<string, unknown>)
+      }
+    }
+    visit(root)
+    const [here, there] = [places[random(places.length)], places[random(places.length)]]
+    // The whole value was dropped.
+    if (!here || !there) return undefined
+    const [holder, key] = here
+    const [other, otherKey] = there
+    switch (random(5)) {
+      case 0:
+        delete holder[key]
+        break
+      case 1:
+        holder[`${key}${random(3)}`] = holder[key]
+        break
+      case 2:
+        holder[key] = structuredClone(other[otherKey])
+        break
+      default:
+        holder[key] = structuredClone(odd[random(odd.length)])
+    }
+  }
+  return root.value
+}
