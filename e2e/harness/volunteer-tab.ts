@@ -51,6 +51,8 @@ export async function joinAsVolunteer(server: string, options: JoinOptions = {})
 }
 
 async function withoutIsolation(page: Page): Promise<void> {
+  // A page that was handed to the browser has no address, and so has to ask before it speaks to this machine.
+  await page.context().grantPermissions(['local-network-access'])
   await page.route('**/give', async (route) => {
     const response = await route.fetch()
     const { 'cross-origin-opener-policy': _, 'cross-origin-embedder-policy': __, ...headers } = response.headers()
