@@ -3,6 +3,7 @@ import { Tensor } from 'onnxruntime-common'
 import { connect } from '../sdk/node.ts'
 import { lineFeed, parseCharacters, readLine } from '../sdk/ocr/line.ts'
 import { printedLine, printedText } from '../testing/printed-line.ts'
+import { startBrowser } from './harness/browser-process.ts'
 import { expect, test } from './harness/fixtures.ts'
 
 const model = 'pp-ocrv4-rec'
@@ -19,6 +20,32 @@ test('a picture of a line of text is read by three browsers', async ({ reading }
     expect((await receipt).custody.failed).toBe(0)
   } finally {
     await network.close()
+  }
+})
+
+test('the playground reads its example, and a picture that is chosen', async ({ reading }) => {
+  const { page, problems, close } = await startBrowser()
+  try {
+    await page.goto(`${reading.url}/playground`)
+    await page.locator('[data-testid=availability][data-availability=available]').waitFor()
+    const answer = page.locator('[data-testid=answer][data-phase=done]')
+    await page.getByTestId('example').click()
+    // Which words exactly depends on the fonts of the machine that draws them.
+    await expect(answer).toHaveText(/hands/)
+    const read = await answer.innerText()
+    const first = await answer.elementHandle()
+    const png = await page.locator('canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL('image/png'))
+    const buffer = Buffer.from(png.slice(png.indexOf(',') + 1), 'base64')
+    await page.getByTestId('picture').setInputFiles({ name: 'line.png', mimeType: 'image/png', buffer })
+    await first?.waitForElementState('hidden')
+    await expect(answer).toHaveText(read)
+    await page.getByTestId('how-made').locator('summary').click()
+    await expect(page.getByTestId('stage')).toHaveCount(3)
+    await page.getByTestId('picture').setInputFiles({ name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no picture') })
+    await expect(page.getByTestId('error')).toHaveAttribute('data-code', 'bad-input')
+    expect(problems).toEqual([])
+  } finally {
+    await close()
   }
 })
 

@@ -49,7 +49,7 @@ export async function download(d: Download): Promise<number> {
     await d.wait(Math.min(pauseMs, longestPauseMs), d.signal)
   }
   const got = `${progress.at} of ${d.into.length} bytes`
-  throw new ManyhandsError('unavailable', `${d.url} could not be fetched (${got}): check the connection and try again.`, { cause: last })
+  throw new ManyhandsError('unavailable', `${fileOf(d)} could not be fetched (${got}). Check the connection.`, { cause: last })
 }
 
 /** One request. Returns what the server asks to wait when it asks to; throws what is worth another try as it is. */
@@ -62,7 +62,7 @@ async function attempt(d: Download, progress: { at: number; fetched: number }): 
     // The store keeps what is right; the browser's own cache would keep what is damaged too.
     const response = await d.fetch(d.url, { headers, cache: 'no-store', signal: AbortSignal.any([d.signal, stalled.signal]) })
     if (response.status === 404 || response.status === 410) {
-      throw new ManyhandsError('not-found', `${d.url} is not there: the model may have been removed from the server.`)
+      throw new ManyhandsError('not-found', `${fileOf(d)} is not there: the model may have been removed from the server.`)
     }
     if (response.status === 429 || response.status === 503) return retryAfter(response)
     if (response.status === 206) {
@@ -81,7 +81,7 @@ async function attempt(d: Download, progress: { at: number; fetched: number }): 
       clearTimeout(timer)
       if (progress.at + value.length > d.into.length) {
         void reader.cancel().catch(() => undefined)
-        throw new ManyhandsError('hash-mismatch', `${d.url} is longer than the ${d.into.length} bytes it should have.`)
+        throw new ManyhandsError('hash-mismatch', `${fileOf(d)} is longer than the ${d.into.length} bytes it should have.`)
       }
       d.into.set(value, progress.at)
       await d.onPiece(progress.at, value)
@@ -93,6 +93,9 @@ async function attempt(d: Download, progress: { at: number; fetched: number }): 
     clearTimeout(timer)
   }
 }
+
+/** For people: an address with a hash in it says no more. */
+const fileOf = ({ url }: Download) => `File ${new URL(url).pathname.split('/').at(-1)?.slice(0, 8)} of ${new URL(url).host}`
 
 function retryAfter(response: Response): number | undefined {
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN)
