@@ -28,15 +28,19 @@ export function sliceWanted(model: Model, logits: string, crossing: readonly str
   const bound = nodes.findLastIndex(
     (_, i) => ofLogits.has(i) && (ofOthers.has(i) || (index.reads[i] ?? []).some((name) => mixing.has(name))),
   )
-  for (let at = bound + 1; at < nodes.length; at++) {
-    const after = nodes.map((_, i) => i).filter((i) => i >= at && ofLogits.has(i))
-    const live = new Set(
-      after.flatMap((i) => index.reads[i] ?? []).filter((name) => !constant.has(name) && (index.producer.get(name) ?? -1) < at),
-    )
+  /** What goes on to the logits at the point reached, from the last one backwards. */
+  const live = new Set<string>()
+  let first: { readonly at: number; readonly row: string } | undefined
+  for (let at = nodes.length - 1; at > bound; at--) {
+    if (!ofLogits.has(at)) continue
+    for (const name of nodes[at]?.outputs ?? []) live.delete(name)
+    for (const name of index.reads[at] ?? []) if (!constant.has(name)) live.add(name)
     const [row] = live
-    if (live.size === 1 && row !== undefined) return sliced(model, index, row, new Set(after))
+    if (live.size === 1 && row !== undefined) first = { at, row }
   }
-  throw badModel('its logits depend on other rows up to the end')
+  if (!first) throw badModel('its logits depend on other rows up to the end')
+  const { at, row } = first
+  return sliced(model, index, row, new Set([...ofLogits].filter((i) => i >= at)))
 }
 
 function sliced(model: Model, index: GraphIndex, row: string, after: ReadonlySet<number>): Model {
