@@ -110,6 +110,9 @@ test.describe('before a click', () => {
       expect(await page.evaluate(() => Reflect.get(globalThis, 'calls'))).toEqual([])
 
       await page.goto(`${chat.url}/give`)
+      await page.evaluate(
+        () => new Promise((painted) => new PerformanceObserver(() => painted(true)).observe({ type: 'paint', buffered: true })),
+      )
       const loaded = await page.evaluate(() =>
         performance
           .getEntries()
@@ -117,7 +120,6 @@ test.describe('before a click', () => {
       )
       expect(loaded.filter(({ name }) => /\/ort\/|\.wasm|volunteer|peer/.test(name))).toEqual([])
       expect(loaded.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(150_000)
-      expect(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint').length)).toBe(1)
     } finally {
       await page.close()
     }
