@@ -92,13 +92,18 @@ async function fromLibrary(subject: string, library: Library): Promise<Carvable>
 
 async function fromFile(path: string, dims: Readonly<Record<string, number>>): Promise<Carvable> {
   const source = await readSource(path)
-  const { layout, blocks } = await cutSource(source, dims)
-  const load = (location: string) => {
-    const part = source.parts.get(location)
-    if (!part) throw new ManyhandsError('internal', `The weight ${location} has no bytes.`)
-    return part.load()
+  try {
+    const { layout, blocks } = await cutSource(source, dims)
+    const load = (location: string) => {
+      const part = source.parts.get(location)
+      if (!part) throw new ManyhandsError('internal', `The weight ${location} has no bytes.`)
+      return part.load()
+    }
+    return { model: source.model, layout, blocks, load, close: () => source.close() }
+  } catch (thrown) {
+    await source.close()
+    throw thrown
   }
-  return { model: source.model, layout, blocks, load, close: () => source.close() }
 }
 
 /** Bytes written. The files have other names until they are whole: the model may be a carved one that lies right here. */

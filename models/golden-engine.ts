@@ -39,8 +39,9 @@ export async function openSession(graph: Uint8Array, weights: ReadonlyMap<string
 }
 
 function failed(thrown: unknown): never {
-  const error = asError(thrown, 'engine-failed')
-  throw new ManyhandsError('engine-failed', `onnxruntime-web can't run this model: ${error.message}`, { cause: thrown })
+  // Its first line says what; lines that follow, where in its own code.
+  const [what = ''] = asError(thrown).message.split(/\.?\s*\n|\.$/)
+  throw new ManyhandsError('engine-failed', `onnxruntime-web can't run this model: ${what}.`, { cause: thrown })
 }
 
 const arrays = {

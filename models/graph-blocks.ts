@@ -26,6 +26,7 @@ export function blocksOf(index: GraphIndex, ports: Ports, cuts: readonly (readon
   for (let k = 0; k <= cuts.length; k++) {
     const given = new Set(cuts[k - 1])
     const wanted = [...(cuts[k] ?? results)]
+    if (cuts[k]?.length === given.size && wanted.every((name) => given.has(name))) throw badModel(`block ${k} has nothing in it`)
     for (let name = wanted.pop(); name !== undefined; name = wanted.pop()) {
       if (given.has(name)) continue
       const maker = producer.get(name)

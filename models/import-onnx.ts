@@ -22,27 +22,34 @@ import { inlineBytes, type SourceModel, type WeightPart } from './source-model.t
 export async function onnxModel(bytes: Uint8Array, path?: string): Promise<SourceModel> {
   const read = readModel(bytes)
   const parts = new Map<string, WeightPart>()
-  const files = new Map<string, Promise<ByteSource>>()
-  const model = await outsideWeights(normalForm(read), parts, files, path)
-  return {
-    model,
-    parts,
-    inputs: model.graph.inputs.map((input): InputSpec => ({ ...tensorSpec(input), role: 'feed' })),
-    outputs: model.graph.outputs.map((output): OutputSpec => ({ ...tensorSpec(output), role: 'result' })),
-    task: 'other',
-    name: path === undefined ? read.graph.name : basename(path, extname(path)),
-    title: '',
-    license: '',
-    close: async () => {
-      for (const file of files.values()) await (await file).close()
-    },
+  const files = new Map<string, ByteSource>()
+  const close = async () => {
+    for (const file of files.values()) await file.close()
+  }
+  try {
+    const model = await outsideWeights(normalForm(read), parts, files, path)
+    if (model.graph.nodes.length === 0) throw badModel('it computes nothing')
+    return {
+      model,
+      parts,
+      inputs: model.graph.inputs.map((input): InputSpec => ({ ...tensorSpec(input), role: 'feed' })),
+      outputs: model.graph.outputs.map((output): OutputSpec => ({ ...tensorSpec(output), role: 'result' })),
+      task: 'other',
+      name: path === undefined ? read.graph.name : basename(path, extname(path)),
+      title: '',
+      license: '',
+      close,
+    }
+  } catch (thrown) {
+    await close()
+    throw thrown
   }
 }
 
 async function outsideWeights(
   model: Model,
   parts: Map<string, WeightPart>,
-  files: Map<string, Promise<ByteSource>>,
+  files: Map<string, ByteSource>,
   path: string | undefined,
 ): Promise<Model> {
   const initializers: Tensor[] = []
@@ -52,9 +59,8 @@ async function outsideWeights(
       const { bytes } = data
       initializers.push(outside(tensor, parts, { bytes: bytes.length, load: async () => bytes as Bytes }))
     } else if (data.kind === 'external') {
-      const file = files.get(data.location) ?? besideModel(data.location, path)
-      files.set(data.location, file)
-      const source = await file
+      const source = files.get(data.location) ?? (await besideModel(data.location, path))
+      files.set(data.location, source)
       initializers.push(outside(tensor, parts, { bytes: data.length, load: () => source.read(data.offset, data.length) }))
     } else {
       initializers.push(tensor)
