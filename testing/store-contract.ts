@@ -150,7 +150,7 @@ export function busContract(open: (name: string) => Promise<Bus>): void {
       await bus.send('here', utf8('two'))
       await first
       await bus.send('here', utf8('three'))
-      await expect.poll(() => received.at(-1)).toBe('three')
+      await expect.poll(() => received.at(-1), { timeout: 60_000 }).toBe('three')
       await bus.close()
       return received
     }
