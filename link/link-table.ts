@@ -41,7 +41,10 @@ export class LinkTable {
 
   /** The owner's channel number `id`, in answer to `dial` or because a peer dialled us. */
   add(id: number, channel: Channel, terms: LinkTerms): void {
-    if (this.#links.size >= maxLinks) return channel.close()
+    if (this.#links.size >= maxLinks) {
+      channel.close()
+      return this.#events.released(id)
+    }
     const link: PeerLink = new PeerLink(channel, this.#identity, terms, {
       ready: () => {
         this.#ready.set(terms.remote, link)

@@ -6,6 +6,8 @@ import { maxUnacknowledged } from '../../protocol/limits.ts'
 import { linkEnds, wireLinks, type Ticket } from '../../protocol/ticket.ts'
 import { deferred } from '../../link/deferred.ts'
 import { Ring } from '../../testing/ring.ts'
+import { loadHere, publishTiny } from '../../testing/tiny-stages.ts'
+import type { StageEngine } from '../engine/engine.ts'
 import { ToyEngine, toyAnswer, toyManifest } from '../../testing/toy-engine.ts'
 
 const revision = '11'.repeat(32) as Revision
@@ -88,6 +90,27 @@ describe('[HO2] an answer', () => {
   })
 })
 
+describe('over real stages', () => {
+  it('an answer is that of the whole model in one peer, prompts of several runs included', async () => {
+    const model = await publishTiny({ layers: 2 })
+    const blocks = model.manifest.blocks.length
+    const answers: number[][] = []
+    for (const boundaries of [
+      [0, blocks],
+      [0, 2, 4, blocks],
+    ]) {
+      const engines = await Promise.all(boundaries.slice(1).map((end, i) => loadHere(model, boundaries[i] as number, end)))
+      ring = await Ring.start(engines, revision)
+      const ticket = await ring.ticket(boundaries, { revision, maxRows: 16 })
+      answers.push(await ring.generate(ticket, engines.at(-1) as StageEngine, prompt, 40))
+      ring.stop(new ManyhandsError('closed', 'The test is over.'))
+      for (const engine of engines) await engine.dispose()
+    }
+    expect(answers[1]).toEqual(answers[0])
+    expect(answers[0]?.length).toBeGreaterThan(1)
+  })
+})
+
 describe('[CU6] custody', () => {
   it('proves every row of every link, by the right two peers', async () => {
     const { ring, ticket, last } = await pipeline([0, 2, 4, 6])
@@ -165,6 +188,14 @@ describe('what goes wrong', () => {
     ring.sendPrompt(asking, prompt)
     await expect(asking.ended).rejects.toMatchObject({ code: 'peer-lost' })
     await expect.poll(() => [engines[0]?.openSessions, engines[2]?.openSessions]).toEqual([0, 0])
+  })
+
+  it('when it leaves while a ticket is being checked, opens nothing any more', async () => {
+    const { ring, ticket, engines } = await pipeline([0, 3, 6])
+    const opening = ring.nodes[0]?.open(await ticket())
+    ring.nodes[0]?.stop(new ManyhandsError('peer-lost', 'A volunteer left.'))
+    await expect(opening).rejects.toMatchObject({ code: 'closed' })
+    expect(engines[0]?.openSessions).toBe(0)
   })
 
   it('with a prompt longer than the ticket allows, is refused before anything runs', async () => {

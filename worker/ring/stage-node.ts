@@ -59,6 +59,7 @@ export class StageNode {
   readonly #opening = new Map<SessionId, { promise: Promise<void>; early: (() => void)[] }>()
   readonly #ended = new Set<SessionId>()
   readonly #sweep: ReturnType<typeof setInterval>
+  #stopped = false
   #answers = 0
   #steps = 0
   #rows = 0
@@ -94,7 +95,7 @@ export class StageNode {
 
   /**
    * Takes part in a session: ahead of its first frame when the server says so, or when a neighbour opens it.
-   * @throws ManyhandsError bad-ticket, busy, out-of-memory
+   * @throws ManyhandsError bad-ticket, busy, closed, out-of-memory
    */
   open(value: Ticket): Promise<void> {
     const known = this.#opening.get(value.session)
@@ -120,6 +121,7 @@ export class StageNode {
 
   /** Ends everything at once. The owner disposes of the engine, or ends the worker. */
   stop(reason: ManyhandsError): void {
+    this.#stopped = true
     clearInterval(this.#sweep)
     this.scheduler.stop()
     this.#failAll(reason)
@@ -141,6 +143,7 @@ export class StageNode {
 
   async #admit(value: Ticket): Promise<void> {
     const ticket = await checkTicket(value, this.#serverKeys, Date.now())
+    if (this.#stopped) throw new ManyhandsError('closed', 'This peer serves no stage at the moment.')
     const index = ticket.stages.findIndex((s) => s.peer === this.#identity.id)
     const { first, end } = this.#engine.range
     const blocks = ticket.stages[index]?.blocks
