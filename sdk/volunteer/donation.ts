@@ -163,6 +163,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
     // After a loss the lease may still stand; a server that has forgotten it says so, and we offer again.
     if (this.#holding?.report) {
       this.#renew()
+      // It may have been paused or resumed while nobody heard it.
+      this.#socket?.send({ t: 'pause', paused: this.#finishing || this.#pausedBecause !== undefined })
       this.#settle()
     } else void this.#offer()
   }
