@@ -4,6 +4,7 @@
  */
 import type { BlockRange, Manifest } from '../protocol/manifest.ts'
 import type { TensorSpec } from '../protocol/tensors.ts'
+import { indexGraph } from './graph-index.ts'
 import { planOf, stageNodes, type Plan } from './graph-stage.ts'
 import { badModel } from './onnx/bad-model.ts'
 import type { Graph, Model, ValueInfo } from './onnx/model.ts'
@@ -35,7 +36,7 @@ export class Carver {
     this.#model = model
     this.#layout = layout
     const cuts = layout.cuts.map((cut) => cut.tensors.map((t) => t.name))
-    this.plan = planOf(model.graph, layout, cuts)
+    this.plan = planOf(indexGraph(model.graph), layout, cuts)
   }
 
   /** @throws ManyhandsError bad-model when the range is none of this model, or a cut does not hold */

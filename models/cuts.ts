@@ -49,16 +49,16 @@ export function findCuts(graph: Graph, ports: Ports, options: CutOptions = {}): 
   const index = indexGraph(graph)
   const standIns = new StandIns(index, ports)
   const found = cutsOf(index, ports, recomputable(index, ports, standIns), options)
-  if (hold(graph, ports, found)) return found
+  if (hold(index, ports, found)) return found
   // Some stage would lack a stand-in for a shape that it needs: then shapes cross like anything else.
   return cutsOf(index, ports, recomputable(index, ports), options)
 }
 
 /** Whether every block can be carved. */
-function hold(graph: Graph, ports: Ports, points: readonly CutPoint[]): boolean {
+function hold(index: GraphIndex, ports: Ports, points: readonly CutPoint[]): boolean {
   try {
     const plan = planOf(
-      graph,
+      index,
       ports,
       points.map((p) => p.tensors),
     )

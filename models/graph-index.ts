@@ -85,7 +85,13 @@ function topologicalOrder(
       maker.set(output, i)
     }
   }
-  let sorted = true
+  for (const [i, names] of reads.entries())
+    for (const name of names)
+      if (!maker.has(name) && !given(name))
+        throw badModel(`nothing makes the tensor ${name}, which ${nodes[i]?.name || nodes[i]?.opType} reads`)
+  // Nearly always: exporters write them so.
+  if (reads.every((names, i) => names.every((name) => (maker.get(name) ?? -1) < i))) return undefined
+
   const waitsFor = new Uint32Array(nodes.length)
   const readers = new Map<number, number[]>()
   for (const [i, names] of reads.entries()) {
@@ -93,17 +99,14 @@ function topologicalOrder(
     for (const name of names) {
       const from = maker.get(name)
       if (from !== undefined) makers.add(from)
-      else if (!given(name)) throw badModel(`nothing makes the tensor ${name}, which ${nodes[i]?.name || nodes[i]?.opType} reads`)
     }
     for (const from of makers) {
-      if (from >= i) sorted = false
       const known = readers.get(from)
       if (known) known.push(i)
       else readers.set(from, [i])
     }
     waitsFor[i] = makers.size
   }
-  if (sorted) return undefined
   const order: number[] = []
   for (const [i, count] of waitsFor.entries()) if (count === 0) order.push(i)
   for (let at = 0; at < order.length; at++) {

@@ -8,7 +8,7 @@ import { isSelfMade, type Ports } from './graph-ports.ts'
 import { recomputable } from './graph-recompute.ts'
 import { StandIns } from './graph-stand-ins.ts'
 import { badModel } from './onnx/bad-model.ts'
-import type { Graph, Node } from './onnx/model.ts'
+import type { Node } from './onnx/model.ts'
 
 /** A graph and its cuts, analysed once for any number of stages. */
 export interface Plan {
@@ -28,9 +28,8 @@ export interface StageNodes {
   readonly names: ReadonlySet<string>
 }
 
-/** @throws ManyhandsError bad-model when the graph does not hold together, or the cuts don't hold */
-export function planOf(graph: Graph, ports: Ports, cuts: readonly (readonly string[])[]): Plan {
-  const index = indexGraph(graph)
+/** @throws ManyhandsError bad-model when the cuts don't hold */
+export function planOf(index: GraphIndex, ports: Ports, cuts: readonly (readonly string[])[]): Plan {
   const standIns = new StandIns(index, ports)
   const everywhere = recomputable(index, ports, standIns)
   return { index, ports, cuts, standIns, everywhere, blocks: blocksOf(index, ports, cuts, everywhere) }
