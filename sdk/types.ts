@@ -175,7 +175,7 @@ export interface DonationState {
   readonly servingSince?: number
 }
 
-/** Events: `change` whenever {@link Donation.state} does (at most 4 a second for counters). */
+/** Events: `change` whenever {@link Donation.state} does (once a second for counters). */
 export interface Donation extends EventTarget {
   readonly state: DonationState
   /** Takes no new answers; computes nothing until {@link resume}. `reason` is shown. */

@@ -18,8 +18,8 @@ export type LoadStage = (
   options: { readonly signal: AbortSignal; readonly onProgress: (progress: LoadProgress) => void },
 ) => Promise<StageEngine>
 
-/** Counters are told at most this often. */
-const statsMs = 250
+/** Counters are told at most this often: a page that redraws costs the steps their processor. */
+const statsMs = 1000
 
 export class StageService implements StageApi {
   readonly #loadStage: LoadStage

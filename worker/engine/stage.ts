@@ -54,22 +54,17 @@ export class Stage {
     const feeds = new Map<string, TensorValue | Resident>(cache?.pasts)
     for (const [i, spec] of graph.inputSpecs.entries())
       if (this.#session.inputNames.includes(spec.name)) feeds.set(spec.name, inputs[i] as TensorValue)
-    if (graph.mask !== undefined)
-      feeds.set(
-        graph.mask,
-        int64([1, position + rows], () => 1),
-      )
+    if (graph.mask !== undefined) feeds.set(graph.mask, int64([1, position + rows], new BigInt64Array(position + rows).fill(1n)))
     if (graph.positions !== undefined)
       feeds.set(
         graph.positions,
-        int64([1, rows], (row) => position + row),
+        int64(
+          [1, rows],
+          BigInt64Array.from({ length: rows }, (_, row) => BigInt(position + row)),
+        ),
       )
     const from = Math.min(step.logitsFrom, this.#leastFrom(rows))
-    if (graph.makesLogits)
-      feeds.set(
-        wantedFrom,
-        int64([1], () => from),
-      )
+    if (graph.makesLogits) feeds.set(wantedFrom, int64([1], BigInt64Array.of(BigInt(from))))
 
     const started = performance.now()
     const names = graph.outputSpecs.map((spec) => spec.name)
@@ -96,8 +91,6 @@ function wantedLogits([logits]: readonly TensorValue[], skip: number): TensorVal
   return [{ dtype: logits.dtype, dims: [rows - skip, vocab], bytes: logits.bytes.subarray((skip * logits.bytes.length) / rows) }]
 }
 
-function int64(dims: readonly number[], value: (index: number) => number): TensorValue {
-  const values = new BigInt64Array(dims.reduce((a, b) => a * b, 1))
-  for (let i = 0; i < values.length; i++) values[i] = BigInt(value(i))
+function int64(dims: readonly number[], values: BigInt64Array): TensorValue {
   return { dtype: 'int64', dims, bytes: new Uint8Array(values.buffer) }
 }
