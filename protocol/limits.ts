@@ -38,8 +38,6 @@ export const maxStages = 8
 export const maxPositions = 131_072
 /** Tokens sent and not acknowledged by the requester before the last stage pauses. */
 export const maxUnacknowledged = 64
-/** How long the last stage keeps a session whose requester is silent. */
-export const requesterGoneMs = 30_000
 /** No step within this and the session is closed as dead. */
 export const sessionIdleMs = 60_000
 
