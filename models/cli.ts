@@ -118,7 +118,7 @@ async function runCommand(
       output.out(
         table(
           ['stage', 'blocks', 'bytes'],
-          written.map((s) => [s.path, `${s.range.first} to ${s.range.end - 1}`, byteText(s.bytes)]),
+          written.map((s) => [s.path, `${s.range.first + 1} to ${s.range.end}`, byteText(s.bytes)]),
         ),
       )
       return

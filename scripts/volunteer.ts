@@ -64,7 +64,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 
 /** What changed for a person; figures that grow with every token don't make a line. */
 function lineOf({ phase, reason, model, blocks, totalBlocks, backend, threads, answers }: DonationState): string {
-  const part = model && blocks ? ` ${model.title}, blocks ${blocks[0]} to ${blocks[1] - 1} of ${totalBlocks ?? '?'}` : ''
+  const part = model && blocks ? ` ${model.title}, blocks ${blocks[0] + 1} to ${blocks[1]} of ${totalBlocks ?? '?'}` : ''
   const how = phase === 'serving' && backend ? ` on ${backend}, ${threads === 1 ? '1 thread' : `${threads} threads`}` : ''
   const helped = answers > 0 ? `; helped with ${answers === 1 ? 'one answer' : `${answers} answers`}` : ''
   return `${phase}:${part}${how}${helped}. ${reason}`

@@ -113,7 +113,7 @@ export class Roster {
     v.holding = { ...v.holding, ready: { backend, rowLimit, msPerRow, cachePositions }, expiresAt: this.#ports.now() + leaseMs }
     v.failures.delete(rangeKey(v.holding.revision, v.holding.blocks))
     this.#ports.log(
-      `${short(peer)} serves ${this.#name(v.holding.revision)}, blocks ${v.holding.blocks.first}-${v.holding.blocks.end - 1}, on ${backend}`,
+      `${short(peer)} serves ${this.#name(v.holding.revision)}, blocks ${v.holding.blocks.first + 1}-${v.holding.blocks.end}, on ${backend}`,
     )
     this.#ports.roomMade()
   }
@@ -127,7 +127,7 @@ export class Roster {
     const times = (v.failures.get(key)?.times ?? 0) + 1
     v.failures.set(key, { times, until: this.#ports.now() + Math.min(longestRetryMs, firstRetryMs * 2 ** (times - 1)) })
     this.#ports.log(
-      `${short(peer)} could not serve ${this.#name(revision)}, blocks ${blocks.first}-${blocks.end - 1}: ${error.code}: ${error.message}`,
+      `${short(peer)} could not serve ${this.#name(revision)}, blocks ${blocks.first + 1}-${blocks.end}: ${error.code}: ${error.message}`,
     )
     v.willing = false
     this.#release(v, 'A volunteer could not go on.')

@@ -227,7 +227,7 @@ export class Sessions {
     if ('full' in routing) return false
     if ('stages' in routing) this.#start(asked, swarm.model.manifest, routing.stages)
     else if ('missing' in routing) {
-      const blocks = routing.missing.map(({ first, end }) => `${first}-${end - 1}`).join(', ')
+      const blocks = routing.missing.map(({ first, end }) => `${first + 1}-${end}`).join(', ')
       const sentence = `Nobody online holds blocks ${blocks} of ${name}. Try again when more people give, or give yourself.`
       this.#refuse(asked, new ManyhandsError('no-volunteers', sentence, { retryAfterMs: 5_000 }))
     } else {

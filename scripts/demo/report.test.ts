@@ -44,6 +44,6 @@ test('a model that makes no tokens has no hops to tell of', () => {
 
 test('the table shows stages, peers, backends, speed, hops and custody', () => {
   const table = reportTable(answer)
-  for (const shown of ['0 to 19', '20 to 61', 'aaaaaaaa', 'webgpu', 'wasm', '25.1 tokens/s', '0.90 ms', '12 link-chunks checked, 0 failed'])
+  for (const shown of ['1 to 20', '21 to 62', 'aaaaaaaa', 'webgpu', 'wasm', '25.1 tokens/s', '0.90 ms', '12 link-chunks checked, 0 failed'])
     expect(table).toContain(shown)
 })

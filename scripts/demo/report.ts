@@ -11,7 +11,7 @@ export function quantile(values: readonly number[], q: number): number {
 export function reportTable({ stages, tokensPerSecond, firstTokenMs, hopMs, tokenIds, receipt }: Answer): string {
   const stageRows = stages.map(({ peer, blocks: [first, end], backend }, i) => [
     String(i + 1),
-    `${first} to ${end - 1}`,
+    `${first + 1} to ${end}`,
     peer.slice(0, 8),
     backend,
   ])
