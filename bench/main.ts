@@ -8,6 +8,7 @@ import { installPackages, packagesAreThere } from '../scripts/setup/packages.mjs
 import { runQuietly, stage } from '../scripts/setup/steps.mjs'
 import { machineText } from './machine.ts'
 import { makeMaterial } from './material.ts'
+import { bareChannel } from './parts/bare-channel.ts'
 import { carving } from './parts/carving.ts'
 import { engineAlone } from './parts/engine-alone.ts'
 import { manyAnswers } from './parts/many-answers.ts'
@@ -20,7 +21,7 @@ import { benchSite } from './site.ts'
 const help = `Usage: npm run bench -- [options]
 
   --rounds N      runs of each kind, 5 or more (5)
-  --only PARTS    some of: engine, engine2, network, several, wire, visits, graph (with commas); docs/benchmarks.md stays as it is
+  --only PARTS    some of: network, channel, several, engine, engine2, wire, visits, graph (with commas); docs/benchmarks.md stays as it is
   --data DIR      models and what is made of them (.manyhands)
 `
 
@@ -58,6 +59,7 @@ const { model } = material
 
 const parts: Readonly<Record<string, () => Promise<Part>>> = {
   network: () => pipeline(site.url, model, values.data, rounds, say),
+  channel: () => bareChannel(site.url, model, rounds),
   several: () => manyAnswers(model, values.data, rounds, say),
   engine: () => engineAlone(site.url, rounds, 1, say),
   engine2: () => engineAlone(site.url, rounds, 2, say),

@@ -95,9 +95,9 @@ export function move(swarms: readonly Swarm[], stages: StageCount, now: number):
   return undefined
 }
 
-/** Those that serve, will, or are expected back; of equals those come first that had better stay. */
+/** Those that serve, will, or are expected back; of equals those come first that had better stay, and the absent last. */
 function standing({ members }: Swarm, now: number): Volunteer[] {
-  const worth = ({ sessions, holding }: Volunteer) => sessions + (holding?.ready ? 0.5 : 0)
+  const worth = (v: Volunteer) => (isCounted(v) ? v.sessions + (v.holding?.ready ? 0.5 : 0) : -1)
   return [...members].filter((v) => isCounted(v) || returning(v, now)).sort((a, b) => worth(b) - worth(a))
 }
 

@@ -307,6 +307,18 @@ describe('a lease', () => {
     expect(isWhole(s, 0)).toBe(true)
   })
 
+  it('of one who went away does not send on whoever took its place, as a person does who comes again with a new key', () => {
+    const s = new Simulation(2, [[1, 1]])
+    s.join(peerOf(1), mega)
+    s.ready(peerOf(1))
+    s.drop(peerOf(1))
+    s.join(peerOf(2), mega)
+    const taken = s.assigned(peerOf(2))
+    expect(taken?.blocks).toEqual([0, 1])
+    s.tick()
+    expect(s.assigned(peerOf(2))).toBe(taken)
+  })
+
   it('of one who stays away ends without a word, and is forgotten', () => {
     const { s, peer } = joined()
     s.roster.away(peer)

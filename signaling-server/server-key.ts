@@ -2,9 +2,10 @@
  * The server's own key, kept in `DIR/server-key.json` that only its owner can read. It signs tickets and receipts; keys that
  * came before stay listed, so that what they signed can still be checked.
  */
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { makeFolder } from '../models/folder.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import { createIdentity, exportIdentity, importIdentity, type Identity } from '../protocol/keys.ts'
 import { publicKeySchema } from '../protocol/ticket.ts'
@@ -36,7 +37,7 @@ export async function serverKey(directory: string, renew = false): Promise<Serve
   const past = saved ? [saved.publicKey, ...saved.past].slice(0, maxPast) : []
   const partial = `${path}.partial`
   try {
-    await mkdir(directory, { recursive: true })
+    await makeFolder(directory)
     await writeFile(partial, `${JSON.stringify({ ...(await exportIdentity(identity)), past })}\n`, { mode: 0o600 })
     // The mode above counts for a new file only.
     await chmod(partial, 0o600)

@@ -1,6 +1,8 @@
 /** The page that the bench opens, once for each engine: `yardstick('ours')` makes one, which the bench then tells what to do. */
 import * as Comlink from 'comlink'
 import type { Carving, CarvingTimes } from './carving.worker.ts'
+import { BareChannel } from './channel.ts'
+import type { ChannelTask } from './channel.worker.ts'
 import type { Yardstick } from './yardstick.ts'
 
 export type YardstickName = 'ours' | 'transformers' | 'wllama'
@@ -9,6 +11,9 @@ declare global {
   var yardstick: (name: YardstickName) => Promise<Comlink.Remote<Yardstick> | Yardstick>
   /** In a worker that has never run anything. */
   var carve: (base: string) => Promise<CarvingTimes>
+  /** Makes this page's end of a channel. */
+  var openChannel: (task: ChannelTask) => void
+  var channel: BareChannel | undefined
   var engine: Comlink.Remote<Yardstick> | Yardstick | undefined
 }
 
@@ -28,4 +33,8 @@ globalThis.carve = async (base) => {
   } finally {
     worker.terminate()
   }
+}
+
+globalThis.openChannel = (task) => {
+  globalThis.channel = new BareChannel(task)
 }

@@ -35,6 +35,7 @@ export async function wire(model: LibraryModel, library: string): Promise<Part> 
     }
     // The first answer makes the connections; the second is the one that counts.
     await rowsOf()
+    await settled(donations)
     const before = donations.map((donation) => donation.state.sentBytes)
     const rows = await rowsOf()
     await settled(donations)
@@ -83,17 +84,14 @@ function until(donation: Donation, holds: (state: Donation['state']) => boolean)
   })
 }
 
-/** Counters are told at most four times a second: until each has spoken once more, or had the time to. */
+/** Until each has said the last of it: counters are told once a second. */
 const settled = (donations: readonly Donation[]) =>
   Promise.all(
     donations.map(
       (donation) =>
         new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, 1_000)
-          donation.addEventListener('change', () => {
-            clearTimeout(timer)
-            setTimeout(resolve, 300)
-          })
+          const timer = setTimeout(resolve, 2_000)
+          donation.addEventListener('change', () => timer.refresh())
         }),
     ),
   )
