@@ -20,7 +20,7 @@ function ping(channel: RTCDataChannel, { bytes, pauseMs, count }: Extract<Channe
   channel.onmessage = () => {
     times.push((performance.now() - sentAt) / 2)
     if (times.length < count) setTimeout(send, pauseMs)
-    else globalThis.postMessage(times)
+    else globalThis.postMessage(times, { transfer: [] })
   }
   if (channel.readyState === 'open') send()
   else channel.onopen = send
