@@ -20,8 +20,10 @@ const usualMsPerRow = 20
 const mostReplicas = 4
 /** What a model lacks that others have begun to hold comes before everything: without it their part is idle. */
 const begunFactor = 1e6
-/** A model that nobody holds, against one more replica of a model with as much demand. */
+/** A model that nobody holds, against one more replica of a model with as much demand: it comes first, however slow the other's holders. */
 const newFactor = 4
+/** Nobody's part counts as less than this, so that one more replica is worth twice its model's demand at most. */
+const leastCover = 0.5
 /** One more replica of a part is worth little while another part has no holder. */
 const incompleteFactor = 0.01
 
@@ -172,10 +174,12 @@ function extend(chain: readonly ChainLink[], missing: readonly BlockRange[], mod
   return undefined
 }
 
-/** Capacity that the holders of each segment add up to: a volunteer of usual speed counts 1. */
+/** Capacity that the holders of each segment add up to: a volunteer of usual speed counts 1. Rows that are no tokens have no usual speed. */
 function coverage({ model, members }: Swarm): number[] {
   const counted = [...members].filter(isCounted)
-  return model.plan.map((segment) => counted.filter((v) => holds(v, segment)).reduce((sum, v) => sum + replicas(v), 0))
+  return model.plan.map((segment) =>
+    counted.filter((v) => holds(v, segment)).reduce((sum, v) => sum + (model.manifest.decoder ? replicas(v) : v.power), 0),
+  )
 }
 
 function replicas({ power, holding }: Volunteer): number {
@@ -186,10 +190,12 @@ function replicas({ power, holding }: Volunteer): number {
 /** How much one more holder of segment i is worth. */
 function need(model: Model, cover: readonly number[], missing: ReadonlySet<BlockRange>, i: number, now: number): number {
   const demand = 1 + demandNow(model, now)
-  const worth = demand / Math.max(0.1, cover[i] as number)
+  const worth = demand / Math.max(leastCover, cover[i] as number)
   if (missing.size === 0) return worth
   if (!missing.has(model.plan[i] as BlockRange)) return incompleteFactor * worth
-  return (missing.size < model.plan.length ? begunFactor : newFactor) * (demand / missing.size)
+  if (missing.size < model.plan.length) return begunFactor * (demand / missing.size)
+  // Of two that nobody holds, the one that fewer can make whole.
+  return newFactor * demand * (0.5 + 0.5 / missing.size)
 }
 
 /** From a range on over missing segments, forward and then back, as far as memory goes. */

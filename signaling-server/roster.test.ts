@@ -374,3 +374,12 @@ it('paused volunteers without work keep nobody else from theirs', () => {
   s.setModels(1, [[mega]])
   expect(s.assigned(peerOf(300))).toBeDefined()
 })
+
+it('a model that nobody holds comes before one more replica of another, however slow that one computes', () => {
+  const s = new Simulation(1, [[1], [1]])
+  for (const i of [1, 2]) {
+    s.join(peerOf(i), mega)
+    s.ready(peerOf(i))
+  }
+  expect([1, 2].map((i) => s.assigned(peerOf(i))?.revision)).toEqual([revisionOf(0), revisionOf(1)])
+})

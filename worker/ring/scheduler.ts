@@ -57,6 +57,7 @@ export class Scheduler {
         const ranMs = await next()
         const restMs = Math.min(maxRestMs, ranMs * (1 / this.#power - 1))
         if (restMs > 0) await new Promise<void>((resume) => (this.#rest = setTimeout(resume, restMs)))
+        else if (this.#waiting.size > 0) await messagesIn()
       }
     } finally {
       this.#running = false
@@ -74,4 +75,19 @@ export class Scheduler {
     if (jobs.length > 0) this.#waiting.set(session, jobs)
     return job
   }
+}
+
+/**
+ * Between two steps what has arrived is heard: a stop, a signature, another session's step. A run on wasm never gives way by
+ * itself, and a peer that is all of a pipeline has its next step ready at once.
+ */
+function messagesIn(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel()
+    port2.onmessage = () => {
+      port2.close()
+      resolve()
+    }
+    port1.postMessage(undefined)
+  })
 }
