@@ -38,7 +38,11 @@ function computeWorker({ browser }: VolunteerTab): Worker {
 async function answers(): Promise<void> {
   const asking = await connect({ server: network.url })
   try {
-    expect((await asking.generate('tiny-llama', 'Many hands', { maxTokens: 4 })).tokenIds.length).toBeGreaterThan(0)
+    for (const maxTokens of [1, 4]) {
+      const generation = asking.generate('tiny-llama', 'Many hands', { maxTokens })
+      expect((await generation).tokenIds.length).toBeGreaterThan(0)
+      expect((await generation.receipt).custody.failed).toBe(0)
+    }
   } finally {
     await asking.close()
   }

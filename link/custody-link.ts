@@ -20,6 +20,7 @@ import type { SessionId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import { chunkRows, maxUnsignedRows } from '../protocol/limits.ts'
 import { tensorBytes } from '../protocol/tensors.ts'
+import { deferred, type Deferred } from './deferred.ts'
 
 export interface LinkKey {
   readonly session: SessionId
@@ -107,6 +108,8 @@ export class CustodyReceiver {
   readonly #unsigned: Step[] = []
   #unsignedRows = 0
   #checking: Promise<void> = Promise.resolve()
+  /** Resolved when nothing unsigned is left. */
+  #allSigned: Deferred<void> | undefined
 
   constructor(key: LinkKey, identity: Identity, senderKey: string, onVerdict: (verdict: Verdict) => void) {
     this.#key = key
@@ -139,6 +142,7 @@ export class CustodyReceiver {
       throw new ManyhandsError('bad-message', `A signed chunk takes ${signedChunkBytes} bytes, not ${signedChunk.length}.`)
     const claimed = decodeChunk(signedChunk.subarray(0, chunkBytes))
     const steps = this.#take(claimed.rows)
+    if (this.#unsigned.length === 0) this.#allSigned?.resolve()
     const seq = this.#chunkSeq++
     this.#checking = this.#checking.then(async () => {
       try {
@@ -154,6 +158,17 @@ export class CustodyReceiver {
         this.#onVerdict({ ok: false, error: thrown })
       }
     })
+  }
+
+  /** As {@link settled}, once the sender has signed for all that came; without its word after `mostMs`. */
+  async signed(mostMs: number): Promise<void> {
+    if (this.#unsigned.length > 0) {
+      this.#allSigned ??= deferred<void>()
+      const timer = setTimeout(this.#allSigned.resolve, mostMs)
+      await this.#allSigned.promise
+      clearTimeout(timer)
+    }
+    await this.settled()
   }
 
   /** Resolves when every chunk that came has its verdict. */

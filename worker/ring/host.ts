@@ -16,6 +16,9 @@ import { answerLink, promptLink, ringLink, type TicketStage } from '../../protoc
 import { feedSpecs, float32View, readTokens, writeTokens } from './step-tensors.ts'
 import type { SessionPorts, StageSession } from './session.ts'
 
+/** A requester signs within milliseconds of sending. */
+const promptSignatureMs = 2_000
+
 type Start = Extract<LinkMessage, { t: 'start' }>
 
 export class AnswerHost {
@@ -173,7 +176,8 @@ export class AnswerHost {
       const answer = this.#result ?? tokenBytes(this.#tokens)
       const signature = await signAnswer(session, answer, this.#ports.identity.privateKey)
       const end: LinkMessage = { t: 'end', session, generation, finish, signature: toHex(signature) }
-      await this.#prompt.settled()
+      // A short answer may be over before the requester's signature for its prompt is here; one that left gives none.
+      await (finish === 'aborted' ? this.#prompt.settled() : this.#prompt.signed(promptSignatureMs))
       // A requester that left can't be told; its work still gets its receipt.
       await this.#answer.then(({ link, sender }) => sender.flush().then(() => link.sendMessage(end))).catch(() => undefined)
       if (this.#ring) {
