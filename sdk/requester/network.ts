@@ -17,6 +17,7 @@ import type { Step } from '../../protocol/frames.ts'
 import { checkTicket, type TicketStage } from '../../protocol/ticket.ts'
 import { ControlSocket, type Welcome } from '../network/control-socket.ts'
 import { discover, fetchBlob, fetchManifest, type ServerInfo } from '../network/discovery.ts'
+import { findModel } from '../network/find-model.ts'
 import { PeerHub } from '../network/peer-hub.ts'
 import type { CallOptions, ConnectOptions, GenerateOptions, Generation, Message, Network, NetworkState, RunResult } from '../types.ts'
 import type { Tensor } from 'onnxruntime-common'
@@ -151,11 +152,7 @@ export class RequesterNetwork extends EventTarget implements Network {
   }
 
   async revision(model: string, signal?: AbortSignal): Promise<Revision> {
-    const models = await this.models(signal)
-    const known = models.find((m) => m.revision === model || m.name === model)
-    if (known) return known.revision
-    const names = models.map((m) => m.name).join(', ')
-    throw new ManyhandsError('unknown-model', `This server has no model '${model.slice(0, 100)}'. It has: ${names || 'none'}.`)
+    return findModel(await this.models(signal), model)
   }
 
   /** Made once: reading a vocabulary takes as long as many a token. */

@@ -2,9 +2,8 @@
  * A volunteer's life: hello, offer, assignment, load, serve, and again when any of it breaks. One state at a time, always with
  * a plain reason. Nothing here computes; that is the stage host's.
  */
-import { asError, fromWire, ManyhandsError, unwrap } from '../../protocol/errors.ts'
-import type { Identity } from '../../protocol/keys.ts'
-import { createIdentity } from '../../protocol/keys.ts'
+import { asError, fromWire, unwrap, type ManyhandsError } from '../../protocol/errors.ts'
+import { createIdentity, type Identity } from '../../protocol/keys.ts'
 import { leaseMs } from '../../protocol/limits.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import { isRevision, type Revision } from '../../protocol/ids.ts'
@@ -13,10 +12,13 @@ import type { StageEvent } from '../../worker/api.ts'
 import type { StageReport } from '../../worker/engine/engine.ts'
 import { ControlSocket, type Welcome } from '../network/control-socket.ts'
 import { discover, fetchManifest, type ServerInfo } from '../network/discovery.ts'
+import { findModel } from '../network/find-model.ts'
 import { PeerHub } from '../network/peer-hub.ts'
-import type { DonateOptions, Donation, DonationPhase, DonationState } from '../types.ts'
+import type { DonateOptions, Donation, DonationState } from '../types.ts'
+import { firstState, loadingReasons, nextState } from './donation-state.ts'
 import { RateMeter, secondsLeft } from './rates.ts'
 import type { MakeStageHost, StageHost } from './stage-host.ts'
+import { WorkReport } from './work-report.ts'
 
 type Assign = Extract<ServerMessage, { t: 'assign' }>
 
@@ -39,6 +41,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
   readonly #options: DonateOptions
   readonly #makeHost: MakeStageHost
   readonly #rate = new RateMeter()
+  readonly #report = new WorkReport()
   #state: DonationState
   #info: ServerInfo | undefined
   #identity: Identity | undefined
@@ -53,28 +56,12 @@ export class VolunteerDonation extends EventTarget implements Donation {
   #finishing = false
   #ended = false
   #loadStartedAt = 0
-  #reported = { steps: 0, rows: 0, busyMs: 0, sentBytes: 0, receivedBytes: 0 }
 
   constructor(options: DonateOptions, makeHost: MakeStageHost) {
     super()
     this.#options = options
     this.#makeHost = makeHost
-    this.#state = {
-      phase: 'connecting',
-      reason: 'Saying hello to the server.',
-      peer: '',
-      fetchedBytes: 0,
-      storedBytes: 0,
-      sessions: 0,
-      answers: 0,
-      rows: 0,
-      steps: 0,
-      rowsPerSecond: 0,
-      busyMs: 0,
-      sentBytes: 0,
-      receivedBytes: 0,
-      power: options.power ?? 1,
-    }
+    this.#state = firstState(options.power ?? 1)
     options.signal?.addEventListener('abort', () => void this.stop('now'), { once: true })
     void this.#join()
   }
@@ -194,11 +181,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     const socket = this.#socket
     if (!socket) return []
     const { reply } = await socket.request((id) => ({ t: 'models', id }), 'models', {})
-    return wanted.map((model) => {
-      const known = reply.models.find((m) => m.name === model || m.revision === model)
-      if (known) return known.revision
-      throw new ManyhandsError('unknown-model', `This server has no model '${model.slice(0, 100)}'.`)
-    })
+    return wanted.map((model) => findModel(reply.models, model))
   }
 
   #message(message: ServerMessage): void {
@@ -275,7 +258,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#loadStartedAt = performance.now()
     this.#set({
       phase: 'fetching',
-      reason: 'Fetching its part of the weights.',
+      reason: loadingReasons.fetching,
       model: { name, title, revision },
       blocks,
       totalBlocks: all.length,
@@ -293,21 +276,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
   }
 
   #renew(): void {
-    const { steps, rows, busyMs, sentBytes, receivedBytes } = this.#state
-    const now = { steps, rows, busyMs, sentBytes, receivedBytes }
-    const since = this.#reported
-    const sent = this.#socket?.send({
-      t: 'renew',
-      lease: this.#holding?.lease ?? '',
-      stats: {
-        steps: Math.max(0, steps - since.steps),
-        rows: Math.max(0, rows - since.rows),
-        busyMs: Math.max(0, busyMs - since.busyMs),
-        sentBytes: Math.max(0, sentBytes - since.sentBytes),
-        receivedBytes: Math.max(0, receivedBytes - since.receivedBytes),
-      },
-    })
-    if (sent) this.#reported = now
+    const stats = this.#report.since(this.#state)
+    if (this.#socket?.send({ t: 'renew', lease: this.#holding?.lease ?? '', stats })) this.#report.told(this.#state)
   }
 
   #event(holding: Holding, event: StageEvent): void {
@@ -317,12 +287,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
         const { phase, doneBytes, totalBytes } = event.progress
         const left = secondsLeft(doneBytes, totalBytes, performance.now() - this.#loadStartedAt)
         const progress = { doneBytes, totalBytes, ...(left === undefined ? {} : { secondsLeft: left }) }
-        const reason = {
-          fetching: 'Fetching its part of the weights.',
-          preparing: 'Preparing its part of the model.',
-          checking: 'Checking its answers against known ones.',
-        }[phase]
-        return this.#set({ phase, reason, progress })
+        return this.#set({ phase, reason: loadingReasons[phase], progress })
       }
       case 'dial':
         return this.#hub?.dial(event.peer)
@@ -352,7 +317,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     const holding = this.#holding
     this.#holding = undefined
     if (!holding) return
-    this.#reported = { steps: 0, rows: 0, busyMs: 0, sentBytes: 0, receivedBytes: 0 }
+    this.#report.reset()
     await holding.host.end()
     if (!this.#ended) this.#set({ phase: 'waiting', reason, sessions: 0, rowsPerSecond: 0 })
   }
@@ -398,11 +363,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
   }
 
   #set(change: Partial<DonationState>): void {
-    const loading: readonly DonationPhase[] = ['fetching', 'preparing', 'checking']
-    const { progress, ...rest } = { ...this.#state, ...change }
-    // A pause shows as a pause, also while something loads behind it; progress belongs to loading alone.
-    const phase = this.#pausedBecause !== undefined && loading.includes(rest.phase) ? 'paused' : rest.phase
-    this.#state = { ...rest, phase, ...(loading.includes(phase) && progress ? { progress } : {}) }
+    this.#state = nextState(this.#state, change, this.#pausedBecause !== undefined)
     this.dispatchEvent(new Event('change'))
   }
 }
