@@ -1,0 +1,155 @@
+/** Sessions with all that they need: a real store, real keys, two volunteers, and a time that only the test lets pass. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, beforeEach } from 'vitest'
+import type { PeerId } from '../protocol/ids.ts'
+import { createIdentity, type Identity } from '../protocol/keys.ts'
+import type { ServerMessage } from '../protocol/server-messages.ts'
+import type { Ticket } from '../protocol/ticket.ts'
+import { Sessions, type Asked } from '../signaling-server/sessions.ts'
+import { openEmbedded } from '../signaling-server/sqlite-store.ts'
+import type { Store } from '../signaling-server/store.ts'
+import type { Model, Volunteer } from '../signaling-server/swarm.ts'
+import { reports } from './custody.ts'
+import { holder, plainManifest, plainModel, usualReady } from './swarms.ts'
+
+type Kind = ServerMessage['t']
+type Told<T extends Kind> = Extract<ServerMessage, { t: T }>
+
+/** Positions of the model, and of each volunteer's cache. */
+export const context = 2048
+export const model: Model = {
+  ...plainModel(0, [1, 1]),
+  manifest: plainManifest([1, 1], { layers: 2, kvHeads: 1, headDim: 1, vocab: 8, context, eos: [0] }),
+}
+const stats = { promptHash: 'a'.repeat(64), answerHash: 'b'.repeat(64) }
+
+export let server: Identity
+export let requester: Identity
+export let stageKeys: [Identity, Identity]
+export let store: Store
+export let epoch: number
+
+/** Keys once for a file, a store of its own for every test. */
+export function useSessionScene(): void {
+  beforeAll(async () => {
+    ;[server, requester, ...stageKeys] = (await Promise.all(Array.from({ length: 4 }, () => createIdentity()))) as [
+      Identity,
+      Identity,
+      Identity,
+      Identity,
+    ]
+  })
+  beforeEach(async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'manyhands-sessions-'))
+    const embedded = openEmbedded(directory, '')
+    store = embedded.store
+    epoch = (await embedded.ownership.ownerOf(model.revision))?.epoch ?? 0
+    return async () => {
+      await store.close().catch(() => undefined)
+      await rm(directory, { recursive: true })
+    }
+  })
+}
+
+/** Two volunteers that hold a half each, and whoever asks. */
+export class SessionScene {
+  readonly sessions: Sessions
+  readonly volunteers: [Volunteer, Volunteer]
+  readonly gone = new Set<PeerId>()
+  readonly failures: unknown[] = []
+  readonly lines: string[] = []
+  offered = true
+  wall = 1_700_000_000_000
+  uptime = 1_000
+  readonly #told: { readonly peer: PeerId; readonly message: ServerMessage }[] = []
+  #wake: () => void = () => undefined
+
+  constructor(change: { identity?: Identity; epoch?: number } = {}) {
+    this.volunteers = [0, 1].map((i) => ({
+      ...holder(i, model.revision, { first: i, end: i + 1 }, { ...usualReady, cachePositions: context }),
+      peer: stageKeys[i]?.id as PeerId,
+      key: stageKeys[i]?.publicKey as string,
+    })) as [Volunteer, Volunteer]
+    this.sessions = new Sessions({
+      identity: change.identity ?? server,
+      store,
+      swarm: () => (this.offered ? { model, members: new Set(this.volunteers) } : undefined),
+      epochOf: () => change.epoch ?? epoch,
+      send: (peer, message) => {
+        if (this.gone.has(peer)) return false
+        this.#told.push({ peer, message })
+        this.#wake()
+        return true
+      },
+      now: () => this.wall,
+      uptime: () => this.uptime,
+      random: () => 0.5,
+      log: (line) => this.lines.push(line),
+      failed: (thrown) => {
+        this.failures.push(thrown)
+        this.#wake()
+      },
+    })
+  }
+
+  open(id: number, change: Partial<Asked> = {}): void {
+    const { id: peer, publicKey: key } = requester
+    this.sessions.open({ peer, key, network: undefined, id, revision: model.revision, maxPositions: 100, ...change })
+  }
+
+  all<T extends Kind>(kind: T, peer?: PeerId): Told<T>[] {
+    return this.#told.filter((t) => t.message.t === kind && (peer === undefined || t.peer === peer)).map((t) => t.message as Told<T>)
+  }
+
+  /** The first of a kind that fits, once it has been said. */
+  async told<T extends Kind>(kind: T, fits: (message: Told<T>) => boolean = () => true): Promise<Told<T>> {
+    return this.until(() => this.all(kind).find(fits))
+  }
+
+  async until<T>(look: () => T | undefined): Promise<T> {
+    let found = look()
+    while (found === undefined) {
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+      found = look()
+    }
+    return found
+  }
+
+  async routed(id: number, change: Partial<Asked> = {}): Promise<Ticket> {
+    this.open(id, change)
+    return (await this.told('route', (route) => route.id === id)).ticket
+  }
+
+  done(ticket: Ticket, change: Partial<Parameters<Sessions['done']>[1]> = {}, from = ticket.stages.at(-1)?.peer as PeerId): void {
+    this.sessions.done(from, {
+      t: 'done',
+      session: ticket.session,
+      finish: 'stop',
+      promptPositions: 16,
+      answerPositions: 4,
+      ...stats,
+      ...change,
+    })
+  }
+
+  async prove(ticket: Ticket): Promise<void> {
+    for (const { proof, from } of await reports(ticket, [requester, ...stageKeys], [16], 4)) this.sessions.proofs(from, proof)
+  }
+
+  pass(ms: number): void {
+    this.uptime += ms
+    this.sessions.tick()
+  }
+
+  get load(): number[][] {
+    return this.volunteers.map((v) => [v.sessions, v.positions])
+  }
+}
+
+/** What a scene's `load` is when every place is free. */
+export const idle = [
+  [0, 0],
+  [0, 0],
+]
