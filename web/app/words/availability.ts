@@ -11,6 +11,9 @@ export const availabilityWords: Readonly<
   unavailable: { title: 'Not enough volunteers', short: 'not ready', tone: 'rest' },
 }
 
+/** While the server is out of reach. */
+export const unknownWords = { title: 'Not known now', tone: 'rest' } as const
+
 /** Who holds what, for those who do not see the picture. */
 export function coverageWords({ title, stages }: ModelInfo): string {
   if (stages.length === 0) return `${title}: nobody holds any of it.`
