@@ -72,7 +72,7 @@ test("who speaks in another's session loses the connection", async ({ chat }) =>
   const { ticket, host, end } = await routed(chat)
   const peer = await hostilePeer(chat.url, host, true)
   peer.sendMessage({ t: 'open', ticket })
-  peer.sendMessage({ t: 'start', session: ticket.session, promptLength: 1, maxTokens: 1, sampling: { temperature: 0, topP: 1, seed: 0 } })
+  peer.sendMessage({ t: 'start', session: ticket.session, promptLength: 1, maxTokens: 1, answered: 0 })
   await peer.closed
   peer.close()
   end()

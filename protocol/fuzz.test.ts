@@ -6,11 +6,11 @@ import { describe, expect, it } from 'vitest'
 import * as v from 'valibot'
 import { fuzzRuns, mutate, mutateJson } from '../testing/fuzz.ts'
 import { toyManifest } from '../testing/toy-engine.ts'
-import { makeTicket } from '../testing/tickets.ts'
+import { makeShadowTicket, makeTicket } from '../testing/tickets.ts'
 import { utf8 } from './bytes.ts'
 import { clientMessageSchema, type ClientMessage } from './client-messages.ts'
 import { ManyhandsError, type ErrorCode } from './errors.ts'
-import { createIdentity } from './keys.ts'
+import { createIdentity, type Identity } from './keys.ts'
 import type { Hash } from './ids.ts'
 import { maxSocketBytes } from './limits.ts'
 import { decodeLinkMessage, type LinkMessage } from './link-messages.ts'
@@ -29,6 +29,7 @@ const receipt = await signReceipt(
   {
     v: 1,
     request: session,
+    session,
     revision,
     promptHash: hash,
     answerHash: hash,
@@ -46,10 +47,15 @@ const receipt = await signReceipt(
 const error = { code: 'busy', message: 'Later.', retryAfterMs: 10 } as const
 const signature = 'cd'.repeat(64)
 const lease = 'ef'.repeat(16)
+const shadowTicket = await makeShadowTicket(server, stages[0] as Identity, stages[1] as Identity, ticket)
 
 const linkMessages: readonly LinkMessage[] = [
   { t: 'open', ticket },
-  { t: 'start', session, promptLength: 9, maxTokens: 10, sampling: { temperature: 0.5, topP: 0.9, seed: 7 } },
+  { t: 'start', session, promptLength: 9, maxTokens: 10, answered: 0 },
+  { t: 'resume', session, generation: 1, rows: 12 },
+  { t: 'feed', ticket: shadowTicket },
+  { t: 'fed', session, rows: 5 },
+  { t: 'fetch', ticket: shadowTicket, link: 1, position: 3, rows: 4 },
   { t: 'end', session, generation: 0, finish: 'error', signature, error },
   { t: 'gap', session, link: 1, generation: 0, held: 5 },
   { t: 'fault', session, error },

@@ -11,7 +11,7 @@ export const publicKeyPattern = /^[0-9a-f]{64}$/
 export const signatureBytes = 64
 
 /** What a signature is for; the first line of what is signed. */
-export type Purpose = 'hello' | 'link' | 'chunk' | 'countersign' | 'ticket' | 'answer' | 'receipt' | 'publication'
+export type Purpose = 'hello' | 'link' | 'chunk' | 'countersign' | 'ticket' | 'shadow' | 'answer' | 'receipt' | 'publication'
 
 export interface Identity {
   readonly id: PeerId

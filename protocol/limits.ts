@@ -16,8 +16,8 @@ export const lowWaterBytes = 1 * MiB
 export const maxMessageBytes = 64 * MiB
 /** Rows a custody chunk holds at most, so that `alone` fits 32 bits. */
 export const chunkRows = 32
-/** Largest control message (JSON) on a link. */
-export const maxControlBytes = 16 * KiB
+/** Largest control message (JSON) on a link: a shadow's ticket with the cuts of the longest session. */
+export const maxControlBytes = 64 * KiB
 /** A peer that sent nothing on a link for this long is asked. */
 export const linkHeartbeatMs = 2_000
 /** Silence after which it is lost. A wasm run blocks its worker, so this must outlast the longest honest run. */
@@ -40,6 +40,18 @@ export const maxPositions = 131_072
 export const maxUnacknowledged = 64
 /** No step within this and the session is closed as dead. */
 export const sessionIdleMs = 60_000
+/** A requester that went away is waited for so long: a phone that changes networks, a server that restarts. */
+export const requesterGoneMs = 30_000
+/** A session whose blocks nobody holds any more waits so long for somebody who does. */
+export const replacementMs = 20_000
+/** What an ended session sent and received is kept so long for audits. */
+export const historyMs = 3 * 60_000
+/** The same, of all ended sessions together; the oldest goes first. */
+export const historyBytes = 64 * MiB
+/** Rows that one message brings sketches of: 32 chunks. */
+export const maxSketchRows = 1024
+/** Custody chunks on one link: the longest session's, and half as many again for chunks closed early. */
+export const maxLinkChunks = 6_144
 
 // ---- Server --------------------------------------------------------------------------------------------------------
 /** A control message: the largest is a session's route with its ticket, or an SDP with many candidates. */

@@ -6,7 +6,8 @@ import * as v from 'valibot'
 import { fromUtf8, utf8, type Bytes } from './bytes.ts'
 import { errorCodes, ManyhandsError, maxErrorChars } from './errors.ts'
 import { frameKind } from './frames.ts'
-import { maxControlBytes, maxPositions } from './limits.ts'
+import { chunkRows, maxControlBytes, maxPositions } from './limits.ts'
+import { shadowTicketSchema } from './shadow.ts'
 import { publicKeySchema, sessionIdSchema, signatureSchema, ticketSchema } from './ticket.ts'
 
 const count = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(most))
@@ -19,34 +20,30 @@ export const wireErrorSchema = v.strictObject({
   retryAfterMs: v.exactOptional(count(86_400_000)),
 })
 
-export const samplingSchema = v.strictObject({
-  /** 0 is greedy. */
-  temperature: v.pipe(v.number(), v.minValue(0), v.maxValue(10)),
-  /** Nucleus: the fewest likeliest tokens that together reach this probability. 1 is off. */
-  topP: v.pipe(v.number(), v.gtValue(0), v.maxValue(1)),
-  seed: u32,
-})
-export type Sampling = v.InferOutput<typeof samplingSchema>
-
 export const finishes = ['stop', 'length', 'aborted', 'error'] as const
 export type Finish = (typeof finishes)[number]
 
 export const linkMessageSchema = v.variant('t', [
   /** Before a session's first frame on a channel: the ticket that allows it. */
   v.strictObject({ t: v.literal('open'), ticket: ticketSchema }),
-  /** Requester to last stage, before the prompt: how many positions it has and how to answer. */
+  /**
+   * Requester to last stage, before the prompt: how many positions it has. To a last stage that took over, before the prompt
+   * and the `answered` tokens that have arrived so far, one row each.
+   */
   v.strictObject({
     t: v.literal('start'),
     session: sessionIdSchema,
     promptLength: v.pipe(position, v.minValue(1)),
     maxTokens: position,
-    sampling: samplingSchema,
+    answered: position,
   }),
   /** Requester to last stage: tokens before `position` have arrived. */
   v.strictObject({ t: v.literal('ack'), session: sessionIdSchema, position }),
   /** Requester to last stage: enough (a stop string, or the caller's signal). */
   v.strictObject({ t: v.literal('stop'), session: sessionIdSchema }),
-  /** Receiver to sender: `held` rows are here; send from there. */
+  /** Down the ring from the last stage after a reroute: the session goes on from `rows` rows; later ones are dropped. */
+  v.strictObject({ t: v.literal('resume'), session: sessionIdSchema, generation: u32, rows: position }),
+  /** Receiver to sender after a reroute: `held` rows are here; send from there. */
   v.strictObject({ t: v.literal('gap'), session: sessionIdSchema, link: count(255), generation: u32, held: position }),
   /** Down the ring and to the requester: the session is over. */
   v.strictObject({
@@ -60,6 +57,12 @@ export const linkMessageSchema = v.variant('t', [
   }),
   /** To either neighbour, who passes it on: this session can't go on here. */
   v.strictObject({ t: v.literal('fault'), session: sessionIdSchema, error: wireErrorSchema }),
+  /** Shadow to either end of the audited stage's in-link: send me its steps. */
+  v.strictObject({ t: v.literal('feed'), ticket: shadowTicketSchema }),
+  /** The source's answer when all the rows that the ticket names are sent. */
+  v.strictObject({ t: v.literal('fed'), session: sessionIdSchema, rows: position }),
+  /** Shadow, once it has committed, to a holder of what the audited stage sent: these rows of that link, as step frames. */
+  v.strictObject({ t: v.literal('fetch'), ticket: shadowTicketSchema, link: count(255), position, rows: count(chunkRows) }),
   v.strictObject({ t: v.literal('ping'), n: u32 }),
   v.strictObject({ t: v.literal('pong'), n: u32 }),
 ])

@@ -15,8 +15,10 @@ const count = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v
 
 export const receiptSchema = v.strictObject({
   v: v.literal(1),
-  /** The session. */
+  /** The session that the request began as. */
   request: sessionIdSchema,
+  /** The session whose stages, chunks and answer these are: another than the first once the answer was corrected. */
+  session: sessionIdSchema,
   revision: revisionSchema,
   promptHash: hash,
   answerHash: hash,
@@ -36,6 +38,7 @@ export const receiptSchema = v.strictObject({
   /** Merkle root over the chunks' proofs, in the order of (generation, link, seq). */
   chunksRoot: hash,
   custody: v.strictObject({ checked: count(2 ** 31), failed: count(2 ** 31) }),
+  /** Chunks, of all links' together, that another peer computed again with the same outcome. */
   audits: v.strictObject({ done: count(2 ** 31), of: count(2 ** 31) }),
   status: v.picklist(['provisional', 'settled', 'corrected']),
   supersedes: v.nullable(hash),
@@ -50,6 +53,9 @@ const body = ({ signature: _, ...rest }: Receipt) => utf8(canonicalJson(rest))
 export async function signReceipt(receipt: Omit<Receipt, 'signature'>, key: CryptoKey): Promise<Receipt> {
   return { ...receipt, signature: await signHex(key, 'receipt', body({ ...receipt, signature: '' })) }
 }
+
+/** What a successor names as superseded. */
+export const receiptHash = (receipt: Receipt): Promise<Hash> => sha256(utf8(canonicalJson(receipt)))
 
 export const checkReceipt = (receipt: Receipt): Promise<boolean> =>
   verifyHex(receipt.serverKey, 'receipt', body(receipt), receipt.signature)

@@ -2,8 +2,18 @@
  * Choosing the next token so that anyone can repeat it: greedy, or Gumbel-max with noise that is a function of (seed,
  * position, token id) alone. No generator has a state, so a replay or an audit draws the same noise. docs/protocol.md [SM].
  */
+import * as v from 'valibot'
 import { ManyhandsError } from './errors.ts'
-import type { Sampling } from './link-messages.ts'
+
+/** How tokens are chosen; part of the session's ticket, so that whoever repeats the work chooses alike. */
+export const samplingSchema = v.strictObject({
+  /** 0 is greedy. */
+  temperature: v.pipe(v.number(), v.minValue(0), v.maxValue(10)),
+  /** Nucleus: the fewest likeliest tokens that together reach this probability. 1 is off. */
+  topP: v.pipe(v.number(), v.gtValue(0), v.maxValue(1)),
+  seed: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(2 ** 32 - 1)),
+})
+export type Sampling = v.InferOutput<typeof samplingSchema>
 
 /** 32-bit finaliser of MurmurHash3: every input bit reaches every output bit. */
 function mix(h: number): number {

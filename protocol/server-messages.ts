@@ -4,9 +4,10 @@
 import * as v from 'valibot'
 import { ManyhandsError } from './errors.ts'
 
-import { maxBlocks } from './limits.ts'
+import { chunkRows, maxBlocks, maxPositions, maxSketchRows } from './limits.ts'
 import { wireErrorSchema } from './link-messages.ts'
 import { receiptSchema } from './receipt.ts'
+import { hashSchema, shadowTicketSchema } from './shadow.ts'
 import { peerIdSchema, publicKeySchema, revisionSchema, sessionIdSchema, signatureSchema, ticketSchema, timeSchema } from './ticket.ts'
 
 const count = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(most))
@@ -47,6 +48,19 @@ export const modelInfoSchema = v.strictObject({
 })
 export type ModelInfo = v.InferOutput<typeof modelInfoSchema>
 
+/** What a peer is told of its own trust; the words are the page's. */
+export const standingSchema = v.strictObject({
+  /** `new` shadows; `proven` produces; `anchor` is the operator's own word; `barred` was found wrong too often. */
+  state: v.picklist(['new', 'proven', 'anchor', 'barred']),
+  /** Pieces of work that another peer's agreed with, and how many make one proven. */
+  agreements: count(2 ** 31),
+  needed: count(2 ** 31),
+  strikes: count(2 ** 31),
+  /** Rows verified, ever. */
+  rows: count(Number.MAX_SAFE_INTEGER),
+})
+export type StandingInfo = v.InferOutput<typeof standingSchema>
+
 const iceServer = v.strictObject({
   urls: v.union([text(300), v.pipe(v.array(text(300)), v.maxLength(8))]),
   username: v.exactOptional(text(200)),
@@ -69,6 +83,8 @@ export const serverMessageSchema = v.variant('t', [
     brokerToken: text(200),
     iceServers: v.pipe(v.array(iceServer), v.maxLength(8)),
     epoch: count(Number.MAX_SAFE_INTEGER),
+    /** Drawn at the server's start: another than before, and it knows nothing of what was under way. */
+    boot: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
     /** Every key whose tickets are good here: the present one and past ones still in use. */
     serverKeys: v.pipe(v.array(publicKeySchema), v.maxLength(16)),
   }),
@@ -88,13 +104,42 @@ export const serverMessageSchema = v.variant('t', [
   v.strictObject({ t: v.literal('renewed'), lease }),
   /** The lease is over: stop, and offer again if one still gives. */
   v.strictObject({ t: v.literal('unassign'), lease, reason: text(300) }),
-  /** A session that this stage is part of: connect to the next stage ahead of its first frame. */
+  /** A session that this stage is part of, or with a higher generation where it goes on: connect ahead of its first frame. */
   v.strictObject({ t: v.literal('session'), ticket: ticketSchema }),
   /** The session is over for the server: let go of what is held for it. */
   v.strictObject({ t: v.literal('session-closed'), session: sessionIdSchema }),
+  /** Its receipt is written: its proofs need be kept no longer. */
+  v.strictObject({ t: v.literal('settled'), session: sessionIdSchema }),
+  /** How far is it here, and how fast? Answered by `pace`. */
+  v.strictObject({ t: v.literal('probe'), session: sessionIdSchema }),
+  /** Nothing is under way here any more: you may `leave`. */
+  v.strictObject({ t: v.literal('handed') }),
+  /** Compute this again. */
+  v.strictObject({ t: v.literal('shadow'), ticket: shadowTicketSchema }),
+  /** The shadow is not needed any more. */
+  v.strictObject({ t: v.literal('shadow-closed'), shadow: sessionIdSchema }),
+  /** The commitment is in: the seed of the sketches, and the chunks of what the stage sent, held by `holder`. */
+  v.strictObject({
+    t: v.literal('reveal'),
+    shadow: sessionIdSchema,
+    seed: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+    holder: peerIdSchema,
+    chunks: v.pipe(
+      v.array(v.strictObject({ link: count(255), position: count(maxPositions), rows: count(chunkRows), hash: hashSchema })),
+      v.minLength(1),
+      v.maxLength(maxSketchRows / chunkRows),
+    ),
+  }),
+  /** One's own standing, when it changes: agreements earned, and what was lost. */
+  v.strictObject({ t: v.literal('standing'), standing: standingSchema }),
   // ---- Requesters
   v.strictObject({ t: v.literal('queued'), id, ahead: count(2 ** 31) }),
   v.strictObject({ t: v.literal('route'), id, ticket: ticketSchema }),
+  /** The pipeline lacks a part: the answer pauses until somebody takes it over, for a while at most. */
+  v.strictObject({ t: v.literal('waiting'), id, reason: text(300) }),
+  /** An answer, or what has come of it, was found wrong: ask again, as its correction. */
+  v.strictObject({ t: v.literal('wrong'), session: sessionIdSchema, reason: text(300) }),
+  /** First provisional, then settled; corrected where an answer was wrong. */
   v.strictObject({ t: v.literal('receipt'), receipt: receiptSchema }),
   // ---- Anyone
   v.strictObject({ t: v.literal('error'), id: v.exactOptional(id), error: wireErrorSchema }),

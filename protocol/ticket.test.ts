@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createIdentity, type Identity } from './keys.ts'
-import { checkTicket, linkEnds, signTicket, wireLinks, type Ticket } from './ticket.ts'
+import { checkTicket, linkEnds, signTicket, sessionLinks, type Ticket } from './ticket.ts'
 import { makeTicket } from '../testing/tickets.ts'
 
 const now = 1_000_000
@@ -48,11 +48,16 @@ describe('[LN1] links', () => {
       { from: requester.id, to: c },
     ])
     for (const link of [-1, 5, 1.5, NaN]) expect(linkEnds(ticket, link)).toBeUndefined()
-    expect(wireLinks(ticket)).toEqual([0, 1, 2, 3, 4])
+    expect(sessionLinks(ticket)).toEqual([0, 1, 2, 3, 4])
+    const decoder = { ...ticket, sampling: { temperature: 0, topP: 1, seed: 0 } }
+    expect(sessionLinks(decoder)).toEqual([0, 1, 2, 3, 4, 5])
+    expect(linkEnds(decoder, 5)).toEqual({ from: c, to: c })
   })
 
-  it('[LN4] of a single stage to itself do not travel', async () => {
+  it('[LN4] of a single stage to itself are links too', async () => {
     const { server, requester, stages } = await parties(1)
-    expect(wireLinks(await makeTicket(server, requester, stages, { issuedAt: now }))).toEqual([1, 2])
+    const ticket = await makeTicket(server, requester, stages, { issuedAt: now })
+    expect(sessionLinks(ticket)).toEqual([0, 1, 2])
+    expect(linkEnds(ticket, 0)).toEqual({ from: stages[0]?.id, to: stages[0]?.id })
   })
 })

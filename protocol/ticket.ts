@@ -9,6 +9,7 @@ import { canonicalJson } from './hash.ts'
 import { isPeerId, isRevision, isSessionId, type PeerId, type Revision, type SessionId } from './ids.ts'
 import { peerIdOf, signHex, verifyHex } from './keys.ts'
 import { maxBlocks, maxPositions, maxStages } from './limits.ts'
+import { samplingSchema } from './sampling.ts'
 
 const count = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(most))
 export const peerIdSchema = v.custom<PeerId>(isPeerId, 'expected a peer id')
@@ -40,9 +41,11 @@ export const ticketSchema = v.strictObject({
     v.minLength(1),
     v.maxLength(maxStages),
   ),
+  /** How the last stage chooses tokens; null without a decoder. */
+  sampling: v.nullable(samplingSchema),
   /** Prompt and answer together. */
   maxPositions: v.pipe(count(maxPositions), v.minValue(1)),
-  /** Rows a run may carry: the least of the stages' row limits. */
+  /** Rows a run may carry: the least of the stages' row limits. No reroute changes it. */
   maxRows: v.pipe(count(4096), v.minValue(1)),
   /** The owner's epoch: fences commands, not live sessions. */
   epoch: count(Number.MAX_SAFE_INTEGER),
@@ -100,6 +103,8 @@ export const ringLink = 0
 export const answerLink = (ticket: Ticket): number => ticket.stages.length
 /** Requester to last stage. */
 export const promptLink = (ticket: Ticket): number => ticket.stages.length + 1
+/** Last stage to itself, decoders alone: of every token's logits a hash, so that it is bound to them. */
+export const logitsLink = (ticket: Ticket): number => ticket.stages.length + 2
 
 /** Who sends and who receives on a link; undefined when the session has no such link. */
 export function linkEnds(ticket: Ticket, link: number): LinkEnds | undefined {
@@ -107,17 +112,12 @@ export function linkEnds(ticket: Ticket, link: number): LinkEnds | undefined {
   const last = stages.at(-1) as TicketStage
   if (link === answerLink(ticket)) return { from: last.peer, to: ticket.requester.peer }
   if (link === promptLink(ticket)) return { from: ticket.requester.peer, to: last.peer }
+  if (link === logitsLink(ticket)) return ticket.sampling ? { from: last.peer, to: last.peer } : undefined
   const from = link === ringLink ? last : stages[link - 1]
   const to = stages[link]
   return from && to && Number.isInteger(link) ? { from: from.peer, to: to.peer } : undefined
 }
 
-/** Links of the session that travel between two different peers: what custody is expected for. */
-export function wireLinks(ticket: Ticket): number[] {
-  const links: number[] = []
-  for (let link = 0; link <= promptLink(ticket); link++) {
-    const ends = linkEnds(ticket, link) as LinkEnds
-    if (ends.from !== ends.to) links.push(link)
-  }
-  return links
-}
+/** Every link of the session: all have custody, also those whose two ends are one peer. */
+export const sessionLinks = (ticket: Ticket): number[] =>
+  Array.from({ length: (ticket.sampling ? logitsLink(ticket) : promptLink(ticket)) + 1 }, (_, link) => link)

@@ -35,7 +35,15 @@ async function serve(limits: Partial<ControlLimits> = {}, change: Partial<Contro
     {
       serverKey: server.publicKey,
       now: () => now,
-      welcome: (peer) => ({ t: 'welcome', peer, brokerToken: 'token', iceServers: [], epoch: 1, serverKeys: [server.publicKey] }),
+      welcome: (peer) => ({
+        t: 'welcome',
+        peer,
+        brokerToken: 'token',
+        iceServers: [],
+        boot: '00'.repeat(8),
+        epoch: 1,
+        serverKeys: [server.publicKey],
+      }),
       joined: (peer) => seen.joined.push(peer),
       message: (caller, message) => {
         seen.said.push({ caller, message })

@@ -80,7 +80,7 @@ class Scene {
 
   ready(peer: PeerId): void {
     const lease = this.leases.get(peer) ?? '0'.repeat(32)
-    this.say(peer, { t: 'ready', lease, backend: 'wasm', rowLimit: 16, msPerRow: 20, cachePositions: 4096 })
+    this.say(peer, { t: 'ready', lease, backend: 'wasm', adapter: '', rowLimit: 16, msPerRow: 20, cachePositions: 4096 })
   }
 
   pass(ms: number): void {
@@ -131,7 +131,7 @@ it('a model that goes takes its assignments along, one that comes finds those wi
   const lease = s.leases.get(ada)
   s.coordinator.setModels([published(2, 2)])
   expect(s.told.at(-1)).toMatchObject({ peer: ada, message: { t: 'unassign', lease } })
-  s.say(bob, { t: 'open', id: 1, revision: revisionOf(1), maxPositions: 10 })
+  s.say(bob, { t: 'open', id: 1, revision: revisionOf(1), maxPositions: 10, sampling: null })
   expect(s.told.at(-1)).toMatchObject({ peer: bob, message: { t: 'error', id: 1, error: { code: 'unknown-model' } } })
   s.offer(ada)
   expect(s.told.at(-1)).toMatchObject({ peer: ada, message: { t: 'assign', revision: revisionOf(2) } })
@@ -142,7 +142,7 @@ it('a key that comes again by another socket waits no more for what the one befo
   s.coordinator.setModels([published(1, 1)])
   s.offer(ada)
   s.ready(ada)
-  for (let id = 0; id < 12; id++) s.say(bob, { t: 'open', id, revision: revisionOf(1), maxPositions: 10 })
+  for (let id = 0; id < 12; id++) s.say(bob, { t: 'open', id, revision: revisionOf(1), maxPositions: 10, sampling: null })
   expect(s.coordinator.sessions.queued).toBeGreaterThan(0)
   s.coordinator.joined(bob)
   expect(s.coordinator.sessions.queued).toBe(0)
@@ -153,7 +153,7 @@ it('a volunteer that did not offer a backend can’t be ready on it', () => {
   s.coordinator.setModels([published(1, 1)])
   s.offer(ada)
   const lease = s.leases.get(ada) ?? ''
-  const ready = () => s.say(ada, { t: 'ready', lease, backend: 'webgpu', rowLimit: 16, msPerRow: 20, cachePositions: 4096 })
+  const ready = () => s.say(ada, { t: 'ready', lease, backend: 'webgpu', adapter: '', rowLimit: 16, msPerRow: 20, cachePositions: 4096 })
   expect(ready).toThrow(expect.objectContaining({ code: 'bad-message' }))
 })
 
@@ -238,6 +238,7 @@ function act(s: Scene, random: (below: number) => number): void {
         t: 'ready',
         lease,
         backend: pick(['wasm', 'webgpu']),
+        adapter: '',
         rowLimit: 1 + random(32),
         msPerRow: random(100),
         cachePositions: pick([100, 9000]),
@@ -245,7 +246,7 @@ function act(s: Scene, random: (below: number) => number): void {
     () => s.say(peer, { t: 'renew', lease, stats }),
     ...Array.from({ length: 8 }, () => () => {
       const maxPositions = pick([1, 10, 10, 10, 2048, 4096])
-      s.say(peer, { t: 'open', id: random(40), revision, maxPositions }, pick([undefined, '192.0.2.0/24']))
+      s.say(peer, { t: 'open', id: random(40), revision, maxPositions, sampling: null }, pick([undefined, '192.0.2.0/24']))
     }),
     () => s.say(peer, { t: 'close', id: random(40) }),
     () => s.say(peer, { t: 'models', id: 1 }),

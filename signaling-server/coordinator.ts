@@ -93,7 +93,15 @@ export class Coordinator {
       case 'fault':
         return this.sessions.fault(peer, message.session, message.error)
       case 'open':
-        return this.sessions.open({ peer, key, network, id: message.id, revision: message.revision, maxPositions: message.maxPositions })
+        return this.sessions.open({
+          peer,
+          key,
+          network,
+          id: message.id,
+          revision: message.revision,
+          maxPositions: message.maxPositions,
+          sampling: message.sampling,
+        })
       case 'close':
         return this.sessions.close(peer, message.id)
     }

@@ -6,7 +6,7 @@ import { checkReceiver, checkSender, chunkBytes, decodeChunk, proofBytes, type C
 import { equalBytes, type Bytes } from '../protocol/bytes.ts'
 import { asError } from '../protocol/errors.ts'
 import type { PeerId } from '../protocol/ids.ts'
-import { linkEnds, promptLink, ringLink, wireLinks, type Ticket } from '../protocol/ticket.ts'
+import { linkEnds, promptLink, ringLink, sessionLinks, type Ticket } from '../protocol/ticket.ts'
 
 export interface CustodyResult {
   /** Link-chunks that hold. */
@@ -38,7 +38,7 @@ export class CustodyLedger {
 
   constructor(ticket: Ticket) {
     this.ticket = ticket
-    this.#links = new Map(wireLinks(ticket).map((link) => [link, []]))
+    this.#links = new Map(sessionLinks(ticket).map((link) => [link, []]))
   }
 
   /** A proof as its receiver sent it. Resolves when it has been judged. */

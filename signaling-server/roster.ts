@@ -105,12 +105,12 @@ export class Roster {
   }
 
   /** @throws ManyhandsError bad-message when it did not offer that backend */
-  ready(peer: PeerId, { lease, backend, rowLimit, msPerRow, cachePositions }: Of<'ready'>): void {
+  ready(peer: PeerId, { lease, backend, adapter, rowLimit, msPerRow, cachePositions }: Of<'ready'>): void {
     const v = this.#holder(peer, lease)
     if (!v) return
     if (v.backends.length > 0 && !v.backends.includes(backend))
       throw new ManyhandsError('bad-message', `This volunteer did not offer ${backend}.`)
-    v.holding = { ...v.holding, ready: { backend, rowLimit, msPerRow, cachePositions }, expiresAt: this.#ports.now() + leaseMs }
+    v.holding = { ...v.holding, ready: { backend, adapter, rowLimit, msPerRow, cachePositions }, expiresAt: this.#ports.now() + leaseMs }
     v.failures.delete(rangeKey(v.holding.revision, v.holding.blocks))
     this.#ports.log(
       `${short(peer)} serves ${this.#name(v.holding.revision)}, blocks ${v.holding.blocks.first + 1}-${v.holding.blocks.end}, on ${backend}`,

@@ -101,6 +101,7 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
   const epochs = new Map<string, number>()
   const epochOf = (revision: Revision) => epochs.get(revision) ?? 0
   const secret = randomBytes(32)
+  const boot = randomBytes(8).toString('hex')
   const broker = new Broker({ secret, now: Date.now })
   let draining = false
   const failed = (thrown: unknown) => log(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
@@ -126,6 +127,7 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
       brokerToken: broker.tokenFor(peer),
       iceServers: iceServers(options.ice, peer, Date.now()),
       epoch: Math.max(0, ...epochs.values()),
+      boot,
       serverKeys: [identity.publicKey, ...key.past.slice(0, 15)],
     }),
     joined: (peer) => coordinator.joined(peer),

@@ -9,6 +9,7 @@ import { ManyhandsError, type WireError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import { chunkRows, ticketMs } from '../protocol/limits.ts'
+import type { Sampling } from '../protocol/sampling.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 import { signTicket, type Ticket } from '../protocol/ticket.ts'
 import { AdmissionQueue, type Who } from './admission.ts'
@@ -28,6 +29,7 @@ export interface Asked {
   readonly id: number
   readonly revision: Revision
   readonly maxPositions: number
+  readonly sampling: Sampling | null
 }
 
 interface Session {
@@ -272,6 +274,7 @@ export class Sessions {
           blocks: [blocks.first, blocks.end],
           backend: ready.backend,
         })),
+        sampling: asked.sampling,
         maxPositions: asked.maxPositions,
         maxRows: Math.min(chunkRows, ...stages.map((v) => v.holding.ready.rowLimit)),
         epoch: this.#ports.epochOf(asked.revision),
@@ -317,7 +320,10 @@ export class Sessions {
     if (result.failed === 0) {
       for (const [i, { peer, blocks }] of ticket.stages.entries()) {
         const [first, end] = blocks
-        writes.push({ t: 'work', entry: { session, peer, revision: ticket.revision, first, end, rows: rowsRun(ledger, i), at } })
+        writes.push({
+          t: 'work',
+          entry: { id: session, kind: 'stage', peer, revision: ticket.revision, first, end, rows: rowsRun(ledger, i), at },
+        })
       }
     }
     // The epoch of the route: a server that has lost the swarm since can't write for it.

@@ -8,7 +8,7 @@ import type { Hash } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import { merkleRoot, signReceipt, type Receipt } from '../protocol/receipt.ts'
-import { answerLink, promptLink, wireLinks, type Ticket } from '../protocol/ticket.ts'
+import { answerLink, promptLink, sessionLinks, type Ticket } from '../protocol/ticket.ts'
 import type { CustodyLedger, CustodyResult, ExpectedRows } from './custody-ledger.ts'
 
 export type Done = Extract<ClientMessage, { t: 'done' }>
@@ -22,7 +22,7 @@ export function expectedRows(ticket: Ticket, manifest: Manifest, done: Done): Ex
   // The last token is never fed back.
   const fed = manifest.decoder ? done.promptPositions + done.answerPositions - 1 : 1
   return new Map(
-    wireLinks(ticket).map((link) => {
+    sessionLinks(ticket).map((link) => {
       if (link === answerLink(ticket)) return [link, done.answerPositions]
       return [link, link === promptLink(ticket) ? done.promptPositions : fed]
     }),
@@ -32,7 +32,7 @@ export function expectedRows(ticket: Ticket, manifest: Manifest, done: Done): Ex
 /** Rows that stage i is known to have run: those proven on the link into it; of a stage that feeds itself, those that came and went. */
 export function rowsRun(ledger: CustodyLedger, i: number): number {
   const { ticket } = ledger
-  if (wireLinks(ticket).includes(i)) return ledger.rows(i)
+  if (sessionLinks(ticket).includes(i)) return ledger.rows(i)
   return Math.max(0, ledger.rows(promptLink(ticket)) + ledger.rows(answerLink(ticket)) - 1)
 }
 
@@ -48,6 +48,7 @@ export async function makeReceipt(
     {
       v: 1,
       request: ticket.session,
+      session: ticket.session,
       revision: ticket.revision,
       promptHash: done.promptHash as Hash,
       answerHash: done.answerHash as Hash,

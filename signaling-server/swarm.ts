@@ -19,6 +19,8 @@ export interface Model {
 
 export interface Ready {
   readonly backend: Backend
+  /** The GPU's own words; empty on wasm. */
+  readonly adapter: string
   readonly rowLimit: number
   readonly msPerRow: number
   readonly cachePositions: number

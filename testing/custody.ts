@@ -5,7 +5,7 @@ import { sha256Bytes } from '../protocol/hash.ts'
 import type { PeerId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import { chunkRows } from '../protocol/limits.ts'
-import { answerLink, linkEnds, promptLink, ringLink, wireLinks, type LinkEnds, type Ticket } from '../protocol/ticket.ts'
+import { answerLink, linkEnds, promptLink, ringLink, sessionLinks, type LinkEnds, type Ticket } from '../protocol/ticket.ts'
 
 /** A proof, and the peer that sends it to the server: the link's receiver. */
 export interface Reported {
@@ -32,7 +32,7 @@ export async function reports(
   const promptRows = runs.reduce((sum, rows) => sum + rows, 0)
   const alone = (rows: number) => Array.from({ length: Math.max(0, rows) }, () => 1)
   const all: Reported[] = []
-  for (const link of wireLinks(ticket)) {
+  for (const link of sessionLinks(ticket)) {
     const ends = linkEnds(ticket, link) as LinkEnds
     const party = (peer: PeerId) => parties.find(({ id }) => id === peer) as Identity
     const carried =

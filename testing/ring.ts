@@ -101,7 +101,7 @@ export class Ring {
       const [value] = unpackTensors(step.payload, feedSpecs(engine.manifest))
       ids.push(...readTokens(value as TensorValue, step.rows, vocab))
     })
-    asking.start(prompt.length, maxTokens, { temperature: 0, topP: 1, seed: 0 })
+    asking.start(prompt.length, maxTokens)
     this.sendPrompt(asking, prompt)
     await asking.ended
     return ids

@@ -96,7 +96,16 @@ export class SessionScene {
 
   open(id: number, change: Partial<Asked> = {}): void {
     const { id: peer, publicKey: key } = requester
-    this.sessions.open({ peer, key, network: undefined, id, revision: model.revision, maxPositions: 100, ...change })
+    this.sessions.open({
+      peer,
+      key,
+      network: undefined,
+      id,
+      revision: model.revision,
+      maxPositions: 100,
+      sampling: { temperature: 0, topP: 1, seed: 0 },
+      ...change,
+    })
   }
 
   all<T extends Kind>(kind: T, peer?: PeerId): Told<T>[] {

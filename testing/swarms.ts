@@ -34,7 +34,7 @@ export function plainModel(n: number, blockBytes: readonly number[], stages: Sta
   return { revision: revisionOf(n), manifest, plan: planOf(manifest, stages), demand: 0, demandAt: 0 }
 }
 
-export const usualReady: Ready = { backend: 'wasm', rowLimit: 16, msPerRow: 20, cachePositions: 1000 }
+export const usualReady: Ready = { backend: 'wasm', adapter: '', rowLimit: 16, msPerRow: 20, cachePositions: 1000 }
 
 /** One that allows a gigabyte and holds nothing yet. */
 export function plainVolunteer(n: number, change: Partial<Volunteer> = {}): Volunteer {

@@ -11,7 +11,7 @@ import { fromWire, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
 import type { Identity } from '../../protocol/keys.ts'
 import { maxUnacknowledged } from '../../protocol/limits.ts'
-import type { Finish, LinkMessage, Sampling } from '../../protocol/link-messages.ts'
+import type { Finish, LinkMessage } from '../../protocol/link-messages.ts'
 import { checkAnswer } from '../../protocol/receipt.ts'
 import { answerLink, promptLink, type Ticket, type TicketStage } from '../../protocol/ticket.ts'
 
@@ -64,10 +64,10 @@ export class Asking {
     return this.ticket.stages.at(-1) as TicketStage
   }
 
-  start(promptLength: number, maxTokens: number, sampling: Sampling): void {
+  start(promptLength: number, maxTokens: number): void {
     const { link } = this.#ports
     link.sendMessage({ t: 'open', ticket: this.ticket })
-    link.sendMessage({ t: 'start', session: this.ticket.session, promptLength, maxTokens, sampling })
+    link.sendMessage({ t: 'start', session: this.ticket.session, promptLength, maxTokens, answered: 0 })
   }
 
   /** One run of the prompt, or all of the feeds. */

@@ -84,10 +84,10 @@ async function generate(
     options.onProgress?.({ phase: 'answer', tokens: answer.allIds.length })
     if (stops.stopped) asking.stop()
   }
-  const opened = await network.open(revision, promptIds.length + maxTokens, { feeds: 1, answer: 1 }, onStep, options)
+  const opened = await network.open(revision, promptIds.length + maxTokens, sampling, { feeds: 1, answer: 1 }, onStep, options)
   const asking: Asking = opened.asking
   options.onProgress?.({ phase: 'prompt', promptTokens: promptIds.length })
-  asking.start(promptIds.length, maxTokens, sampling)
+  asking.start(promptIds.length, maxTokens)
   for (const { from, to } of evenRuns(promptIds.length, Math.min(promptRunRows, asking.ticket.maxRows))) {
     asking.send(from, to - from, packTensors([writeTokens(promptIds.slice(from, to))]))
   }

@@ -12,6 +12,7 @@ import type { Revision, SessionId } from '../../protocol/ids.ts'
 import { createIdentity, type Identity } from '../../protocol/keys.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import { checkReceipt, type Receipt } from '../../protocol/receipt.ts'
+import type { Sampling } from '../../protocol/sampling.ts'
 import type { ModelInfo, ServerMessage } from '../../protocol/server-messages.ts'
 import type { Step } from '../../protocol/frames.ts'
 import { checkTicket, type TicketStage } from '../../protocol/ticket.ts'
@@ -171,11 +172,12 @@ export class RequesterNetwork extends EventTarget implements Network {
   async open(
     revision: Revision,
     maxPositions: number,
+    sampling: Sampling | null,
     tensors: { feeds: number; answer: number },
     onStep: (step: Step) => void,
     options: CallOptions,
   ): Promise<{ asking: Asking; receipt: Promise<Receipt> }> {
-    const { id, reply } = await this.#socket.request((id) => ({ t: 'open', id, revision, maxPositions }), 'route', {
+    const { id, reply } = await this.#socket.request((id) => ({ t: 'open', id, revision, maxPositions, sampling }), 'route', {
       signal: options.signal,
       interim: (message) => message.t === 'queued' && options.onProgress?.({ phase: 'queued', ahead: message.ahead }),
     })

@@ -33,8 +33,8 @@ export async function runModel(
   const results = resultSpecs(manifest)
   let answer: Uint8Array | undefined
   const tensors = { feeds: feedSpecs(manifest).length, answer: results.length }
-  const { asking, receipt } = await network.open(revision, 1, tensors, (step) => (answer = step.payload), options)
-  asking.start(1, 0, { temperature: 0, topP: 1, seed: 0 })
+  const { asking, receipt } = await network.open(revision, 1, null, tensors, (step) => (answer = step.payload), options)
+  asking.start(1, 0)
   asking.send(0, 1, payload)
   await asking.flush()
   const { signature } = await asking.ended

@@ -267,11 +267,12 @@ export class VolunteerDonation extends EventTarget implements Donation {
 
   #ready(holding: Holding, report: StageReport): void {
     const { backend, rowLimit, msPerRow, cachePositions } = report
-    this.#socket?.send({ t: 'ready', lease: holding.lease, backend, rowLimit, msPerRow, cachePositions })
+    const adapter = report.adapter.slice(0, 200)
+    this.#socket?.send({ t: 'ready', lease: holding.lease, backend, adapter, rowLimit, msPerRow, cachePositions })
     clearInterval(this.#renewal)
     this.#renewal = setInterval(() => this.#renew(), leaseMs / 3)
-    const { threads, adapter, fallbackReason, fetchedBytes, storedBytes, notKept } = report
-    this.#set({ backend, threads, adapter, fallbackReason, fetchedBytes, storedBytes, notKept, servingSince: Date.now() })
+    const { threads, fallbackReason, fetchedBytes, storedBytes, notKept } = report
+    this.#set({ backend, threads, adapter: report.adapter, fallbackReason, fetchedBytes, storedBytes, notKept, servingSince: Date.now() })
     this.#settle()
   }
 

@@ -16,6 +16,7 @@ import { answerLink, promptLink, ringLink, type TicketStage } from '../../protoc
 import { feedSpecs, float32View, readTokens, writeTokens } from './step-tensors.ts'
 import type { SessionPorts, StageSession } from './session.ts'
 
+const greedy = { temperature: 0, topP: 1, seed: 0 }
 /** A requester signs within milliseconds of sending. */
 const promptSignatureMs = 2_000
 
@@ -106,7 +107,7 @@ export class AnswerHost {
     if (!logits || step.position + step.rows < this.#start.promptLength) return
     const rows = float32View(logits.bytes)
     const position = step.position + step.rows
-    const id = sampleToken(rows.subarray(rows.length - decoder.vocab), position, this.#start.sampling)
+    const id = sampleToken(rows.subarray(rows.length - decoder.vocab), position, this.#session.ticket.sampling ?? greedy)
     this.#tokens.push(id)
     const finish: Finish | undefined = decoder.eos.includes(id)
       ? 'stop'

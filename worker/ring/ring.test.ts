@@ -3,7 +3,7 @@ import { decodeChunk, chunkBytes, checkReceiver, checkSender } from '../../proto
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { Revision } from '../../protocol/ids.ts'
 import { maxUnacknowledged } from '../../protocol/limits.ts'
-import { answerLink, linkEnds, promptLink, wireLinks, type Ticket } from '../../protocol/ticket.ts'
+import { answerLink, linkEnds, promptLink, sessionLinks, type Ticket } from '../../protocol/ticket.ts'
 import { deferred } from '../../link/deferred.ts'
 import { Ring } from '../../testing/ring.ts'
 import { loadHere, publishTiny } from '../../testing/tiny-stages.ts'
@@ -76,7 +76,7 @@ describe('[HO2] an answer', () => {
     if (channel)
       channel.tamper = (m) =>
         String.fromCharCode(...m.subarray(0, 40)).includes('"ack"') ? void acks.push(() => channel.other?.deliver(m)) : m
-    asking.start(prompt.length, 300, { temperature: 0, topP: 1, seed: 0 })
+    asking.start(prompt.length, 300)
     ring.sendPrompt(asking, prompt)
     await full.promise
     const steps = engines[0]?.held(asking.ticket.session)
@@ -125,7 +125,7 @@ describe('[CU6] custody', () => {
       const due = (link: number) => (link === answerLink(t) ? answer.length : link === promptLink(t) ? prompt.length : fed)
       const chunks = () => ring.proofs.map((proof) => decodeChunk(proof.subarray(0, chunkBytes)))
       const proven = (link: number) => chunks().reduce((sum, chunk) => sum + (chunk.link === link ? chunk.rows : 0), 0)
-      await expect.poll(() => wireLinks(t).map(proven)).toEqual(wireLinks(t).map(due))
+      await expect.poll(() => sessionLinks(t).map(proven)).toEqual(sessionLinks(t).map(due))
       const keyOf = (peer: string) => [t.requester, ...t.stages].find((p) => p.peer === peer)?.key ?? ''
       for (const [i, { link }] of chunks().entries()) {
         const proof = ring.proofs[i] as Uint8Array
@@ -180,7 +180,7 @@ describe('what goes wrong', () => {
   it('[HO5] when the requester says stop, ends the work at every stage', async () => {
     const { ring, ticket, engines } = await pipeline([0, 2, 4, 6])
     const asking = await ring.ask(await ticket(), () => asking.stop())
-    asking.start(prompt.length, 200, { temperature: 0, topP: 1, seed: 0 })
+    asking.start(prompt.length, 200)
     ring.sendPrompt(asking, prompt)
     expect(await asking.ended).toMatchObject({ finish: 'aborted' })
     await expect.poll(() => engines.map((e) => e.openSessions)).toEqual([0, 0, 0])
@@ -189,7 +189,7 @@ describe('what goes wrong', () => {
   it('when a stage leaves, is a typed peer-lost for the requester', async () => {
     const { ring, ticket, engines } = await pipeline([0, 2, 4, 6])
     const asking = await ring.ask(await ticket(), () => ring.nodes[1]?.stop(new ManyhandsError('peer-lost', 'A volunteer left.')))
-    asking.start(prompt.length, 200, { temperature: 0, topP: 1, seed: 0 })
+    asking.start(prompt.length, 200)
     ring.sendPrompt(asking, prompt)
     await expect(asking.ended).rejects.toMatchObject({ code: 'peer-lost' })
     await expect.poll(() => [engines[0]?.openSessions, engines[2]?.openSessions]).toEqual([0, 0])
@@ -206,7 +206,7 @@ describe('what goes wrong', () => {
   it('with a prompt longer than the ticket allows, is refused before anything runs', async () => {
     const { ring, ticket } = await pipeline([0, 3, 6])
     const asking = await ring.ask(await ticket({ maxPositions: 10 }), () => undefined)
-    asking.start(prompt.length, 10, { temperature: 0, topP: 1, seed: 0 })
+    asking.start(prompt.length, 10)
     await expect(asking.ended).rejects.toMatchObject({ code: 'context-overflow' })
   })
 })

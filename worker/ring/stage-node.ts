@@ -207,6 +207,7 @@ export class StageNode {
       })
       return
     }
+    if (!('session' in message)) return
     this.#withSession(link, message.session, (session) => {
       const parties = [session.ticket.requester, ...session.ticket.stages]
       if (!parties.some((p) => p.peer === link.remote)) throw notTheirs
