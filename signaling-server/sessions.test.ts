@@ -33,7 +33,7 @@ describe('a session', () => {
     expect(await checkReceipt(receipt)).toBe(true)
     expect(receipt).toMatchObject({ request: ticket.session, custody: { failed: 0 } })
     expect(await store.receipt(ticket.session)).toEqual(receipt)
-    for (const { peer } of ticket.stages) expect(await store.work(peer)).toMatchObject([{ session: ticket.session, rows: 19 }])
+    for (const { peer } of ticket.stages) expect(await store.work(peer)).toMatchObject([{ id: ticket.session, rows: 19 }])
     expect(b.sessions.counts).toMatchObject({ opened: 1, settled: 1, chunksFailed: 0 })
   })
 

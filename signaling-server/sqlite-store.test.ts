@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { sampleReceipt, sampleSession, sampleWork } from '../testing/sample-receipts.ts'
+import type { SessionId } from '../protocol/ids.ts'
+import type { Receipt } from '../protocol/receipt.ts'
+import { sampleHash, sampleReceipt, sampleSession, sampleWork } from '../testing/sample-receipts.ts'
 import { busContract, storeContract } from '../testing/store-contract.ts'
 import { peerOf } from '../testing/swarms.ts'
 import { memoryBus } from './bus.ts'
@@ -39,6 +41,39 @@ describe('the SQLite store', () => {
     }
   })
 
+  it('brings a database of the first version along, with all that is in it', async () => {
+    const directory = await folder()
+    try {
+      const { DatabaseSync } = await import('@photostructure/sqlite')
+      const db = new DatabaseSync(join(directory, 'manyhands.db'))
+      db.exec(`CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), value INTEGER NOT NULL); INSERT INTO epoch VALUES (1, 5);
+        CREATE TABLE receipt (session TEXT NOT NULL, status TEXT NOT NULL, issued_at INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (session, status)) STRICT;
+        CREATE TABLE work (session TEXT NOT NULL, peer TEXT NOT NULL, revision TEXT NOT NULL, first INTEGER NOT NULL, "end" INTEGER NOT NULL,
+          rows INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (session, peer, first)) STRICT;
+        CREATE INDEX work_by_peer ON work (peer, at); PRAGMA user_version = 1`)
+      const receipts = [sampleReceipt(1), sampleReceipt(1, { status: 'corrected', supersedes: sampleHash })]
+      for (const receipt of receipts)
+        db.prepare('INSERT INTO receipt VALUES (?, ?, ?, ?)').run(
+          receipt.request,
+          receipt.status,
+          receipt.issuedAt,
+          JSON.stringify(receipt),
+        )
+      for (const { id, peer, revision, first, end, rows, at } of [sampleWork(2), sampleWork(1)])
+        db.prepare('INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?)').run(id, peer, revision, first, end, rows, at)
+      db.close()
+      const { store, ownership } = openEmbedded(directory, '')
+      expect(await ownership.ownerOf('a')).toMatchObject({ epoch: 6 })
+      expect(await store.receipts(sampleSession(1))).toEqual(receipts)
+      expect(await store.work(peerOf(1))).toEqual([sampleWork(1), sampleWork(2)])
+      await store.commit('a', 6, [{ t: 'receipt', receipt: { ...(receipts[1] as Receipt), issuedAt: 1 } }])
+      expect(await store.receipts(sampleSession(1))).toEqual(receipts)
+      await store.close()
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+
   it('killed in the midst of it, has all that it said it had, and no half of a batch', async () => {
     const directory = await folder()
     const script = fileURLToPath(new URL('../testing/commit-forever.ts', import.meta.url))
@@ -56,7 +91,7 @@ describe('the SQLite store', () => {
       for (let n = 0; n <= said; n++) expect(await store.receipt(sampleSession(n))).toEqual(sampleReceipt(n))
       const work = await store.work(peerOf(1))
       expect(work.slice(0, said + 1)).toEqual(Array.from({ length: said + 1 }, (_, n) => sampleWork(n)))
-      for (const { session } of work) expect(await store.receipt(session)).toBeDefined()
+      for (const { id } of work) expect(await store.receipt(id as SessionId)).toBeDefined()
       await store.close()
     } finally {
       child.kill('SIGKILL')

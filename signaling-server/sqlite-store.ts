@@ -9,7 +9,8 @@ import { asError, ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { Ownership } from './ownership.ts'
-import type { Store, WorkEntry, Write } from './store.ts'
+import { auditColumns, insertion, quoted, rowOf, strikeColumns, workColumns, type Row } from './store-rows.ts'
+import { maxAuditsRead, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
 
 type Database = InstanceType<typeof DatabaseSync>
 
@@ -21,6 +22,31 @@ const migrations = [
    CREATE TABLE work (session TEXT NOT NULL, peer TEXT NOT NULL, revision TEXT NOT NULL, first INTEGER NOT NULL, "end" INTEGER NOT NULL,
      rows INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (session, peer, first)) STRICT;
    CREATE INDEX work_by_peer ON work (peer, at);`,
+  // Successors of one status (a correction of a correction), work of other kinds than a stage's, and what trust is made of.
+  `ALTER TABLE receipt RENAME TO receipt_1;
+   CREATE TABLE receipt (seq INTEGER PRIMARY KEY, session TEXT NOT NULL, status TEXT NOT NULL, supersedes TEXT NOT NULL, json TEXT NOT NULL,
+     UNIQUE (session, status, supersedes)) STRICT;
+   INSERT INTO receipt (session, status, supersedes, json)
+     SELECT session, status, coalesce(json_extract(json, '$.supersedes'), ''), json FROM receipt_1 ORDER BY rowid;
+   DROP TABLE receipt_1;
+   ALTER TABLE work RENAME TO work_1;
+   DROP INDEX work_by_peer;
+   CREATE TABLE work (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, peer TEXT NOT NULL, revision TEXT NOT NULL, first INTEGER NOT NULL,
+     "end" INTEGER NOT NULL, rows INTEGER NOT NULL, at INTEGER NOT NULL, UNIQUE (id, peer, first, kind)) STRICT;
+   INSERT INTO work (id, kind, peer, revision, first, "end", rows, at)
+     SELECT session, 'stage', peer, revision, first, "end", rows, at FROM work_1 ORDER BY rowid;
+   DROP TABLE work_1;
+   CREATE INDEX work_by_peer ON work (peer, at);
+   CREATE TABLE audit (seq INTEGER PRIMARY KEY, audit TEXT NOT NULL UNIQUE, session TEXT NOT NULL, revision TEXT NOT NULL, stage INTEGER NOT NULL,
+     first INTEGER NOT NULL, "end" INTEGER NOT NULL, peer TEXT NOT NULL, auditor TEXT NOT NULL, outcome TEXT NOT NULL, chunks INTEGER NOT NULL,
+     rows INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+   CREATE INDEX audit_by_peer ON audit (peer, at);
+   CREATE INDEX audit_by_session ON audit (session, at);
+   CREATE TABLE strike (seq INTEGER PRIMARY KEY, cause TEXT NOT NULL, peer TEXT NOT NULL, why TEXT NOT NULL, at INTEGER NOT NULL,
+     UNIQUE (cause, peer)) STRICT;
+   CREATE INDEX strike_by_peer ON strike (peer, at);
+   CREATE TABLE evidence (session TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+   CREATE TABLE standing (peer TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;`,
 ]
 
 export interface Embedded {
@@ -70,6 +96,7 @@ class SqliteStore implements Store {
   }
 
   async commit(_cell: string, epoch: number, writes: readonly Write[]): Promise<'ok' | 'stale'> {
+    const rows = writes.map(rowOf)
     const current = this.#db.prepare('SELECT value FROM epoch')
     this.#db.exec('BEGIN IMMEDIATE')
     try {
@@ -77,7 +104,7 @@ class SqliteStore implements Store {
         this.#db.exec('ROLLBACK')
         return 'stale'
       }
-      for (const write of writes) this.#write(write)
+      for (const row of rows) this.#insert(row)
       this.#db.exec('COMMIT')
       return 'ok'
     } catch (thrown) {
@@ -88,34 +115,58 @@ class SqliteStore implements Store {
   }
 
   async receipt(session: SessionId): Promise<Receipt | undefined> {
-    const row = this.#db.prepare('SELECT json FROM receipt WHERE session = ? ORDER BY rowid DESC LIMIT 1').get(session) as
-      | { json: string }
-      | undefined
-    return row && (JSON.parse(row.json) as Receipt)
+    const row = this.#db.prepare('SELECT json FROM receipt WHERE session = ? ORDER BY seq DESC LIMIT 1').get(session)
+    return row && (parsed(row) as Receipt)
+  }
+
+  async receipts(session: SessionId): Promise<Receipt[]> {
+    return this.#db
+      .prepare('SELECT json FROM receipt WHERE session = ? ORDER BY seq')
+      .all(session)
+      .map((row) => parsed(row) as Receipt)
   }
 
   async work(peer: PeerId): Promise<WorkEntry[]> {
-    return this.#db.prepare('SELECT session, peer, revision, first, "end", rows, at FROM work WHERE peer = ? ORDER BY at, rowid').all(peer)
+    return this.#db.prepare(`SELECT ${quoted(workColumns)} FROM work WHERE peer = ? ORDER BY at, seq`).all(peer)
+  }
+
+  async audits(of: { peer: PeerId } | { session: SessionId }, limit: number): Promise<AuditEntry[]> {
+    const [column, value] = 'peer' in of ? ['peer', of.peer] : ['session', of.session]
+    return this.#db
+      .prepare(`SELECT ${quoted(auditColumns)} FROM audit WHERE ${column} = ? ORDER BY at DESC, seq DESC LIMIT ?`)
+      .all(value, Math.min(limit, maxAuditsRead))
+  }
+
+  async strikes(peer: PeerId): Promise<StrikeEntry[]> {
+    return this.#db.prepare(`SELECT ${quoted(strikeColumns)} FROM strike WHERE peer = ? ORDER BY at, seq`).all(peer)
+  }
+
+  async standings(peers: readonly PeerId[]): Promise<ReadonlyMap<PeerId, unknown>> {
+    const one = this.#db.prepare('SELECT json FROM standing WHERE peer = ?')
+    const found = new Map<PeerId, unknown>()
+    for (const peer of peers) {
+      const row = one.get(peer)
+      if (row) found.set(peer, parsed(row))
+    }
+    return found
+  }
+
+  async evidence(session: SessionId): Promise<Uint8Array | undefined> {
+    const row = this.#db.prepare('SELECT bytes FROM evidence WHERE session = ?').get(session) as { bytes: Uint8Array } | undefined
+    return row && new Uint8Array(row.bytes)
   }
 
   async close(): Promise<void> {
     this.#db.close()
   }
 
-  #write(write: Write): void {
-    if (write.t === 'receipt') {
-      const { receipt } = write
-      this.#db
-        .prepare('INSERT INTO receipt VALUES (?, ?, ?, ?) ON CONFLICT (session, status) DO NOTHING')
-        .run(receipt.request, receipt.status, receipt.issuedAt, JSON.stringify(receipt))
-      return
-    }
-    const { session, peer, revision, first, end, rows, at } = write.entry
-    this.#db
-      .prepare('INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session, peer, first) DO NOTHING')
-      .run(session, peer, revision, first, end, rows, at)
+  #insert(row: Row): void {
+    const values = Object.values(row.columns)
+    this.#db.prepare(insertion(row, `(${values.map(() => '?').join(', ')})`)).run(...values)
   }
 }
+
+const parsed = (row: unknown): unknown => JSON.parse((row as { json: string }).json)
 
 const soleOwner = (url: string, epoch: number): Ownership => ({
   claim: async (cells) => new Map(cells.map((cell) => [cell, epoch])),

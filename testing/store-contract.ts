@@ -7,7 +7,16 @@ import { utf8 } from '../protocol/bytes.ts'
 import type { Bus } from '../signaling-server/bus.ts'
 import type { Ownership } from '../signaling-server/ownership.ts'
 import type { Store } from '../signaling-server/store.ts'
-import { sampleCell as cell, sampleHash as hash, sampleReceipt, sampleSession as sessionOf, sampleWork as work } from './sample-receipts.ts'
+import { maxEvidenceBytes, maxStandingBytes, maxWhyChars, type Write } from '../signaling-server/store.ts'
+import {
+  sampleAudit as audit,
+  sampleCell as cell,
+  sampleHash as hash,
+  sampleReceipt,
+  sampleSession as sessionOf,
+  sampleStrike as strike,
+  sampleWork as work,
+} from './sample-receipts.ts'
 import { peerOf } from './swarms.ts'
 
 /** A database that stays while servers come and go. */
@@ -69,6 +78,22 @@ export function storeContract(make: () => Promise<Durable>): void {
       expect(await store.receipt(sessionOf(1))).toEqual(corrected)
     })
 
+    it('[RC4] gives all of a session’s receipts in their order, several of one status among them', async () => {
+      const { store, epoch } = await start()
+      const other = 'd'.repeat(64) as typeof hash
+      const chain = [
+        sampleReceipt(1),
+        sampleReceipt(1, { status: 'settled', supersedes: hash }),
+        sampleReceipt(1, { status: 'corrected', supersedes: other, session: sessionOf(7) }),
+        sampleReceipt(1, { status: 'corrected', supersedes: hash, session: sessionOf(8) }),
+      ]
+      for (const receipt of chain) await store.commit(cell, epoch, [{ t: 'receipt', receipt }])
+      for (const receipt of chain) await store.commit(cell, epoch, [{ t: 'receipt', receipt: { ...receipt, issuedAt: 1 } }])
+      expect(await store.receipts(sessionOf(1))).toEqual(chain)
+      expect(await store.receipt(sessionOf(1))).toEqual(chain[3])
+      expect(await store.receipts(sessionOf(7))).toEqual([])
+    })
+
     it('counts the work of a stage in a session once, in the order of time', async () => {
       const { store, epoch } = await start()
       const entries = [work(2), work(1), work(2, { rows: 99 }), work(2, { first: 2 })]
@@ -78,6 +103,110 @@ export function storeContract(make: () => Promise<Durable>): void {
         entries.map((entry) => ({ t: 'work', entry })),
       )
       expect(await store.work(peerOf(1))).toEqual([work(1), work(2), work(2, { first: 2 })])
+    })
+
+    it('keeps work of another kind, or of an audit, beside a stage’s', async () => {
+      const { store, epoch } = await start()
+      const entries = [work(1), work(1, { kind: 'standby', at: work(2).at }), work(3, { id: audit(1).audit, kind: 'audit' })]
+      await store.commit(
+        cell,
+        epoch,
+        entries.map((entry) => ({ t: 'work', entry })),
+      )
+      expect(await store.work(peerOf(1))).toEqual(entries)
+    })
+
+    it('gives the audits of a peer or of a session, the latest first, as many as are asked for; each is written once', async () => {
+      const { store, epoch } = await start()
+      const entries = [audit(1), audit(3), audit(2), audit(4, { session: sessionOf(1), peer: peerOf(3), outcome: 'lost' })]
+      for (const entry of [...entries, audit(1, { outcome: 'lost' })]) await store.commit(cell, epoch, [{ t: 'audit', entry }])
+      expect(await store.audits({ peer: peerOf(1) }, 10)).toEqual([audit(3), audit(2), audit(1)])
+      expect(await store.audits({ peer: peerOf(1) }, 2)).toEqual([audit(3), audit(2)])
+      expect(await store.audits({ session: sessionOf(1) }, 10)).toEqual([entries[3], audit(1)])
+      expect(await store.audits({ peer: peerOf(2) }, 10)).toEqual([])
+    })
+
+    it('keeps a strike once for each cause and peer, in the order of time', async () => {
+      const { store, epoch } = await start()
+      const entries = [strike(2), strike(1), strike(1, { why: 'again' }), strike(1, { peer: peerOf(2) })]
+      await store.commit(
+        cell,
+        epoch,
+        entries.map((entry) => ({ t: 'strike', entry })),
+      )
+      expect(await store.strikes(peerOf(1))).toEqual([strike(1), strike(2)])
+      expect(await store.strikes(peerOf(2))).toEqual([entries[3]])
+    })
+
+    it('has of every peer the standing that was written last', async () => {
+      const { store, epoch } = await start()
+      const standing = (n: number): Write => ({ t: 'standing', peer: peerOf(n), standing: { agreements: n, why: 'naïve ✓' } })
+      await store.commit(cell, epoch, [{ t: 'standing', peer: peerOf(1), standing: { agreements: 90 } }, standing(1), standing(2)])
+      await store.commit(cell, epoch, [{ t: 'standing', peer: peerOf(2), standing: [0] }])
+      expect(await store.standings([peerOf(1), peerOf(2), peerOf(3)])).toEqual(
+        new Map<unknown, unknown>([
+          [peerOf(1), { agreements: 1, why: 'naïve ✓' }],
+          [peerOf(2), [0]],
+        ]),
+      )
+      expect(await store.standings([])).toEqual(new Map())
+    })
+
+    it('keeps a session’s evidence byte for byte, the first that was written', async () => {
+      const { store, epoch } = await start()
+      const evidence = Uint8Array.from({ length: 1000 }, (_, i) => (i * 7) & 255)
+      await store.commit(cell, epoch, [{ t: 'evidence', session: sessionOf(1), evidence }])
+      await store.commit(cell, epoch, [{ t: 'evidence', session: sessionOf(1), evidence: utf8('another') }])
+      expect(await store.evidence(sessionOf(1))).toEqual(evidence)
+      expect(await store.evidence(sessionOf(2))).toBeUndefined()
+    })
+
+    it('takes each write up to its limit and refuses what is over it, with all that was to be written along with it', async () => {
+      const { store, epoch } = await start()
+      const within: Write[] = [
+        { t: 'evidence', session: sessionOf(1), evidence: new Uint8Array(maxEvidenceBytes).fill(7) },
+        { t: 'standing', peer: peerOf(1), standing: 'é'.repeat(maxStandingBytes / 2 - 1) },
+        { t: 'strike', entry: strike(1, { why: 'é'.repeat(maxWhyChars) }) },
+      ]
+      const over: Write[] = [
+        { t: 'evidence', session: sessionOf(1), evidence: new Uint8Array(maxEvidenceBytes + 1) },
+        { t: 'standing', peer: peerOf(1), standing: 'é'.repeat(maxStandingBytes / 2) },
+        { t: 'strike', entry: strike(1, { why: 'é'.repeat(maxWhyChars + 1) }) },
+      ]
+      for (const write of over) {
+        const batch = store.commit(cell, epoch, [{ t: 'receipt', receipt: sampleReceipt(1) }, write])
+        await expect(batch).rejects.toMatchObject({ code: 'bad-input' })
+      }
+      expect(await store.receipt(sessionOf(1))).toBeUndefined()
+      expect(await store.commit(cell, epoch, within)).toBe('ok')
+      expect(await store.evidence(sessionOf(1))).toHaveLength(maxEvidenceBytes)
+      expect((await store.standings([peerOf(1)])).size).toBe(1)
+      expect(await store.strikes(peerOf(1))).toHaveLength(1)
+    })
+
+    it('is as it was after a commit that is sent twice, as after a crash', async () => {
+      const { store, epoch } = await start()
+      const writes: Write[] = [
+        { t: 'receipt', receipt: sampleReceipt(1) },
+        { t: 'work', entry: work(1) },
+        { t: 'audit', entry: audit(1) },
+        { t: 'strike', entry: strike(1) },
+        { t: 'evidence', session: sessionOf(1), evidence: utf8('proofs') },
+        { t: 'standing', peer: peerOf(1), standing: { agreements: 1 } },
+      ]
+      const everything = async () => [
+        await store.receipts(sessionOf(1)),
+        await store.work(peerOf(1)),
+        await store.audits({ session: sessionOf(1) }, 10),
+        await store.strikes(peerOf(1)),
+        await store.evidence(sessionOf(1)),
+        await store.standings([peerOf(1)]),
+      ]
+      expect(await store.commit(cell, epoch, writes)).toBe('ok')
+      const before = await everything()
+      expect(await store.commit(cell, epoch, writes)).toBe('ok')
+      expect(await everything()).toEqual(before)
+      expect(before[1]).toHaveLength(1)
     })
 
     it('writes all of a batch or nothing', async () => {

@@ -1,0 +1,71 @@
+/**
+ * What a write is in a database's tables, the same for every database: which table, which columns, and what happens to a row
+ * that is there already. Limits are checked here, before anything is written.
+ */
+import { utf8 } from '../protocol/bytes.ts'
+import { ManyhandsError } from '../protocol/errors.ts'
+import { maxEvidenceBytes, maxStandingBytes, maxWhyChars, type Write } from './store.ts'
+
+export type Value = string | number | Uint8Array
+
+export interface Row {
+  readonly table: 'receipt' | 'work' | 'audit' | 'strike' | 'evidence' | 'standing'
+  /** Of one table always the same ones in the same order. */
+  readonly columns: Readonly<Record<string, Value>>
+  /** Column that finds a row which this one takes the place of; without it, the first one stands. */
+  readonly replaces?: string
+}
+
+/** @throws ManyhandsError bad-input */
+export function rowOf(write: Write): Row {
+  switch (write.t) {
+    case 'receipt': {
+      const { receipt } = write
+      const { request: session, status, supersedes } = receipt
+      return { table: 'receipt', columns: { session, status, supersedes: supersedes ?? '', json: JSON.stringify(receipt) } }
+    }
+    case 'work': {
+      const { id, kind, peer, revision, first, end, rows, at } = write.entry
+      return { table: 'work', columns: { id, kind, peer, revision, first, end, rows, at } }
+    }
+    case 'audit': {
+      const { audit, session, revision, stage, first, end, peer, auditor, outcome, chunks, rows, at } = write.entry
+      return { table: 'audit', columns: { audit, session, revision, stage, first, end, peer, auditor, outcome, chunks, rows, at } }
+    }
+    case 'strike': {
+      const { cause, peer, why, at } = write.entry
+      if (why.length > maxWhyChars) throw tooLarge('A strike’s reason', why.length, maxWhyChars, 'characters')
+      return { table: 'strike', columns: { cause, peer, why, at } }
+    }
+    case 'evidence': {
+      const { session, evidence } = write
+      if (evidence.length > maxEvidenceBytes) throw tooLarge('A session’s evidence', evidence.length, maxEvidenceBytes, 'bytes')
+      return { table: 'evidence', columns: { session, bytes: evidence } }
+    }
+    case 'standing': {
+      const json = JSON.stringify(write.standing)
+      const { length } = utf8(json)
+      if (length > maxStandingBytes) throw tooLarge('A peer’s standing', length, maxStandingBytes, 'bytes')
+      return { table: 'standing', columns: { peer: write.peer, json }, replaces: 'peer' }
+    }
+  }
+}
+
+export const quoted = (columns: readonly string[]) => columns.map((column) => `"${column}"`).join(', ')
+
+export const auditColumns = ['audit', 'session', 'revision', 'stage', 'first', 'end', 'peer', 'auditor', 'outcome', 'chunks', 'rows', 'at']
+export const workColumns = ['id', 'kind', 'peer', 'revision', 'first', 'end', 'rows', 'at']
+export const strikeColumns = ['cause', 'peer', 'why', 'at']
+
+/** `INSERT` for one row of values, which the database writes as `places`, e.g. `(?, ?)`. */
+export function insertion({ table, columns, replaces }: Row, places: string): string {
+  const names = Object.keys(columns)
+  const others = names.filter((name) => name !== replaces)
+  const there = replaces
+    ? `("${replaces}") DO UPDATE SET ${others.map((name) => `"${name}" = excluded."${name}"`).join(', ')}`
+    : 'DO NOTHING'
+  return `INSERT INTO ${table} (${quoted(names)}) VALUES ${places} ON CONFLICT ${there}`
+}
+
+const tooLarge = (what: string, size: number, most: number, unit: string) =>
+  new ManyhandsError('bad-input', `${what} takes ${size} ${unit}; ${most} are allowed.`)
