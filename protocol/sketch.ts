@@ -139,15 +139,23 @@ function chachaBlock(state: Uint32Array, words: Uint32Array): void {
   for (let i = 0; i < 16; i++) words[i] = (words[i] as number) + (state[i] as number)
 }
 
-function quarter(w: Uint32Array, a: number, b: number, c: number, d: number): void {
-  w[a] = (w[a] as number) + (w[b] as number)
-  w[d] = rotate((w[d] as number) ^ (w[a] as number), 16)
-  w[c] = (w[c] as number) + (w[d] as number)
-  w[b] = rotate((w[b] as number) ^ (w[c] as number), 12)
-  w[a] = (w[a] as number) + (w[b] as number)
-  w[d] = rotate((w[d] as number) ^ (w[a] as number), 8)
-  w[c] = (w[c] as number) + (w[d] as number)
-  w[b] = rotate((w[b] as number) ^ (w[c] as number), 7)
+function quarter(words: Uint32Array, ia: number, ib: number, ic: number, id: number): void {
+  let a = words[ia] as number
+  let b = words[ib] as number
+  let c = words[ic] as number
+  let d = words[id] as number
+  a = (a + b) | 0
+  d = rotate(d ^ a, 16)
+  c = (c + d) | 0
+  b = rotate(b ^ c, 12)
+  a = (a + b) | 0
+  d = rotate(d ^ a, 8)
+  c = (c + d) | 0
+  b = rotate(b ^ c, 7)
+  words[ia] = a
+  words[ib] = b
+  words[ic] = c
+  words[id] = d
 }
 
 const rotate = (x: number, by: number): number => (x << by) | (x >>> (32 - by))
