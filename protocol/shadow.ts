@@ -3,9 +3,9 @@
  * word on whose work, from whom it gets the rows, and where its outputs are cut for hashing. docs/protocol.md [SH].
  */
 import * as v from 'valibot'
-import { utf8 } from './bytes.ts'
+import { concatBytes, utf8, type Bytes } from './bytes.ts'
 import { ManyhandsError } from './errors.ts'
-import { canonicalJson } from './hash.ts'
+import { canonicalJson, sha256 } from './hash.ts'
 import { isHash, type Hash } from './ids.ts'
 import { peerIdOf, signHex, verifyHex } from './keys.ts'
 import { chunkRows, maxBlocks, maxLinkChunks, maxPositions } from './limits.ts'
@@ -77,6 +77,24 @@ export async function checkShadowTicket(value: unknown, serverKeys: readonly str
   }
   if (ticket.blocks[1] <= ticket.blocks[0]) throw bad('its blocks are none')
   return ticket
+}
+
+/** One cut of the in-link, as a chunk's custody says it: its bytes, and which of its rows ran alone. */
+export interface InputCut {
+  /** Bit i: row i of the cut was a run of its own. Such a row is rounded otherwise, so it belongs to what was computed from. */
+  readonly alone: number
+  /** SHA-256 of the cut's tensor bytes. */
+  readonly payloadHash: Uint8Array
+}
+
+/** What an audit commits to of its inputs: SHA-256 over each cut's `alone` (u32) and hash (32 bytes), in order. */
+export const inputsHash = (cuts: readonly InputCut[]): Promise<Hash> =>
+  sha256(concatBytes(cuts.flatMap(({ alone, payloadHash }) => [littleEndian(alone), payloadHash])))
+
+function littleEndian(word: number): Bytes {
+  const out = new Uint8Array(4)
+  new DataView(out.buffer).setUint32(0, word, true)
+  return out
 }
 
 const bad = (why: string) => new ManyhandsError('bad-ticket', `Shadow ticket refused: ${why}.`)
