@@ -1,5 +1,6 @@
 /**
- * Fair turns: sessions with a step ready take turns, one step each, so a long prompt does not hold up another's answer.
+ * Fair turns: sessions with a step ready take turns, one step each, so a long prompt does not hold up another's answer. What is
+ * computed again for audits waits until no answer has a step waiting.
  * The power setting is a duty cycle: after a run of t ms the scheduler rests t (1/power - 1).
  */
 import type { SessionId } from '../../protocol/ids.ts'
@@ -12,8 +13,11 @@ export const maxWaitingSteps = 1024
 /** Longest rest between two steps, so that a low power never looks like a dead peer. */
 const maxRestMs = 2_000
 
+type Lane = Map<SessionId, Job[]>
+
 export class Scheduler {
-  readonly #waiting = new Map<SessionId, Job[]>()
+  readonly #live: Lane = new Map()
+  readonly #background: Lane = new Map()
   #power = 1
   #paused = false
   #running = false
@@ -21,16 +25,17 @@ export class Scheduler {
 
   /** False when the session has too many steps waiting. */
   enqueue(session: SessionId, job: Job): boolean {
-    const jobs = this.#waiting.get(session)
-    if (jobs && jobs.length >= maxWaitingSteps) return false
-    if (jobs) jobs.push(job)
-    else this.#waiting.set(session, [job])
-    void this.#turn()
-    return true
+    return this.#add(this.#live, session, job)
+  }
+
+  /** As {@link enqueue}, for work that nobody waits for: it runs when no other is waiting. */
+  enqueueBackground(session: SessionId, job: Job): boolean {
+    return this.#add(this.#background, session, job)
   }
 
   remove(session: SessionId): void {
-    this.#waiting.delete(session)
+    this.#live.delete(session)
+    this.#background.delete(session)
   }
 
   setPower(power: number): void {
@@ -45,8 +50,18 @@ export class Scheduler {
   /** Nothing runs after the job in hand. */
   stop(): void {
     this.#paused = true
-    this.#waiting.clear()
+    this.#live.clear()
+    this.#background.clear()
     clearTimeout(this.#rest)
+  }
+
+  #add(lane: Lane, session: SessionId, job: Job): boolean {
+    const jobs = lane.get(session)
+    if (jobs && jobs.length >= maxWaitingSteps) return false
+    if (jobs) jobs.push(job)
+    else lane.set(session, [job])
+    void this.#turn()
+    return true
   }
 
   async #turn(): Promise<void> {
@@ -57,7 +72,7 @@ export class Scheduler {
         const ranMs = await next()
         const restMs = Math.min(maxRestMs, ranMs * (1 / this.#power - 1))
         if (restMs > 0) await new Promise<void>((resume) => (this.#rest = setTimeout(resume, restMs)))
-        else if (this.#waiting.size > 0) await messagesIn()
+        else if (this.#live.size + this.#background.size > 0) await messagesIn()
       }
     } finally {
       this.#running = false
@@ -67,12 +82,13 @@ export class Scheduler {
   /** The first session's first job; that session then goes to the end of the line. */
   #next(): Job | undefined {
     if (this.#paused) return undefined
-    const first = this.#waiting.entries().next()
+    const lane = this.#live.size > 0 ? this.#live : this.#background
+    const first = lane.entries().next()
     if (first.done) return undefined
     const [session, jobs] = first.value
     const job = jobs.shift()
-    this.#waiting.delete(session)
-    if (jobs.length > 0) this.#waiting.set(session, jobs)
+    lane.delete(session)
+    if (jobs.length > 0) lane.set(session, jobs)
     return job
   }
 }
