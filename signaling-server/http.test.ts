@@ -45,7 +45,8 @@ beforeAll(async () => {
     blob: (asked) => (asked === hash ? { path: join(dir, 'blob'), bytes: bytes.length } : undefined),
     manifest: (asked) => ((asked as string) === hash ? '{"v":1}' : undefined),
     models: () => Promise.reject(new Error('the disk is on fire')),
-    receipt: async (asked) => (asked === session ? ({ v: 1, request: session } as Receipt) : undefined),
+    receipts: async (asked) => (asked === session ? [{ v: 1, request: session } as Receipt, { v: 1, status: 'settled' } as Receipt] : []),
+    evidence: async (asked) => (asked === session ? Uint8Array.of(1, 2, 3) : undefined),
     wellKnown: () => wellKnown,
     ready: () => ready,
     metrics: () => 'peers 1\n',
@@ -102,6 +103,8 @@ describe('errors', () => {
     ['/manifests/x', 400, 'bad-input'],
     ['/v1/receipts/x', 400, 'bad-input'],
     [`/v1/receipts/${'0'.repeat(32)}`, 404, 'not-found'],
+    ['/v1/receipts/x/evidence', 400, 'bad-input'],
+    [`/v1/receipts/${'0'.repeat(32)}/evidence`, 404, 'not-found'],
     ['/v1/nothing', 404, 'not-found'],
     ['/ort/9.9.9/ort.wasm.bundle.min.mjs', 404, 'not-found'],
     ['/ort/1.2.3/ort.all.js', 404, 'not-found'],
@@ -147,8 +150,23 @@ describe('the rest', () => {
     expect(await response.text()).toBe('{"v":1}')
   })
 
-  it('receipts, health and metrics', async () => {
-    expect(await (await app.request(`/v1/receipts/${session}`)).json()).toMatchObject({ request: session })
+  it('[RC4] receipts come with their successors, and their evidence as bytes, for anyone and never cached', async () => {
+    expect(await (await app.request(`/v1/receipts/${session}`)).json()).toEqual({
+      receipts: [
+        { v: 1, request: session },
+        { v: 1, status: 'settled' },
+      ],
+    })
+    const evidence = await app.request(`/v1/receipts/${session}/evidence`)
+    expect(Object.fromEntries(evidence.headers)).toMatchObject({
+      'access-control-allow-origin': '*',
+      'cache-control': 'no-store',
+      'content-type': 'application/octet-stream',
+    })
+    expect([...(await body(evidence))]).toEqual([1, 2, 3])
+  })
+
+  it('health and metrics', async () => {
     expect(await (await app.request('/healthz')).text()).toBe('ok\n')
     expect(await (await app.request('/metrics')).text()).toBe('peers 1\n')
     expect((await app.request('/readyz')).status).toBe(200)

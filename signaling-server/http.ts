@@ -3,6 +3,7 @@
  * site. Sockets are upgraded elsewhere. Reading is all there is: nothing here changes any state.
  */
 import { Hono, type Context } from 'hono'
+import { plainBytes } from '../protocol/bytes.ts'
 import { ManyhandsError, type ErrorCode } from '../protocol/errors.ts'
 import { isHash, isRevision, isSessionId, type Hash, type Revision, type SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
@@ -22,7 +23,10 @@ export interface HttpDeps {
   /** Canonical JSON text. */
   manifest(revision: Revision): Awaitable<string | undefined>
   models(): Awaitable<readonly ModelInfo[]>
-  receipt(session: SessionId): Promise<Receipt | undefined>
+  /** A request's, each followed by what superseded it; by the session that the request began as. */
+  receipts(request: SessionId): Promise<readonly Receipt[]>
+  /** What proves a session's receipt offline. */
+  evidence(session: SessionId): Promise<Uint8Array | undefined>
   wellKnown(): WellKnown
   /** Whether new clients should be sent here. */
   ready(): boolean
@@ -70,11 +74,15 @@ export function createApp(deps: HttpDeps): Hono {
   app.get('/.well-known/manyhands.json', () => json(deps.wellKnown()))
   app.get('/v1/models', async () => json({ models: await deps.models() }))
   app.get('/v1/receipts/:session', async (c) => {
-    const session = c.req.param('session')
-    if (!isSessionId(session)) throw new ManyhandsError('bad-input', 'A session id is 32 hexadecimal digits.')
-    const receipt = await deps.receipt(session)
-    if (!receipt) throw new ManyhandsError('not-found', 'There is no receipt for this session. It is made when the answer has ended.')
-    return json(receipt)
+    const receipts = await deps.receipts(sessionOf(c))
+    if (receipts.length === 0)
+      throw new ManyhandsError('not-found', 'There is no receipt for this session. It is made when the answer has ended.')
+    return json({ receipts })
+  })
+  app.get('/v1/receipts/:session/evidence', async (c) => {
+    const evidence = await deps.evidence(sessionOf(c))
+    if (!evidence) throw new ManyhandsError('not-found', 'There is no evidence for this session. It is kept when the answer has ended.')
+    return new Response(plainBytes(evidence), { headers: { ...routeHeaders.api, 'content-type': 'application/octet-stream' } })
   })
 
   app.get('/manifests/:revision', async (c) => {
@@ -124,6 +132,12 @@ export function createApp(deps: HttpDeps): Hono {
 }
 
 const allowed = 'GET, HEAD, OPTIONS'
+
+function sessionOf(c: Context): SessionId {
+  const session = c.req.param('session')
+  if (!isSessionId(session)) throw new ManyhandsError('bad-input', 'A session id is 32 hexadecimal digits.')
+  return session
+}
 
 function classOf(path: string): RouteClass {
   if (path.startsWith('/blobs/') || path.startsWith('/manifests/')) return 'blob'

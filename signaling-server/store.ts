@@ -5,6 +5,8 @@
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 
+export { maxEvidenceBytes } from '../protocol/evidence.ts'
+
 /** A stage of an answer, its re-execution by an auditor, or rows run only to be ready (a standby) or to earn trust (a shadow). */
 export type WorkKind = 'stage' | 'audit' | 'standby' | 'shadow'
 
@@ -71,8 +73,6 @@ export type Write =
 
 /** What a peer's trust is made of: counts and a few dates, with room for a history of some dozens. */
 export const maxStandingBytes = 8 * 1024
-/** A ticket and the proofs of a session of 8,192 positions over 8 stages (10 links, 256 chunks of 195 bytes each), eight times. */
-export const maxEvidenceBytes = 4 * 1024 * 1024
 /** A sentence. */
 export const maxWhyChars = 300
 /** Rows that one answer gives at most. */
