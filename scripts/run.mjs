@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url'
 import { setUp } from './setup.mjs'
 import { say, SetupError } from './setup/steps.mjs'
 
-/** @type {Record<string, {file: string, needs?: {browser?: boolean, site?: boolean}}>} */
+/** @type {Record<string, {file: string, needs?: {browser?: boolean, database?: boolean, site?: boolean}}>} */
 const commands = {
   bench: { file: '../bench/main.ts', needs: { browser: true, site: true } },
-  check: { file: './check.ts' },
+  check: { file: './check.ts', needs: { database: true } },
   demo: { file: './demo.ts', needs: { browser: true, site: true } },
   models: { file: '../models/cli.ts' },
   start: { file: '../signaling-server/main.ts', needs: { site: true } },
-  test: { file: './test.ts', needs: { browser: true, site: true } },
+  test: { file: './test.ts', needs: { browser: true, database: true, site: true } },
   volunteer: { file: './volunteer.ts' },
 }
 

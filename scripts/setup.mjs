@@ -1,10 +1,11 @@
 /**
- * All that a command needs on a machine with nothing but Node, npm and git: packages, the built page, a browser. Plain JS
- * without dependencies, since it runs before there are any. What is there already costs a few milliseconds.
+ * All that a command needs on a machine with nothing but Node, npm and git: packages, the built page, a browser, a database.
+ * Plain JS without dependencies, since it runs before there are any. What is there already costs a few milliseconds.
  */
 import { exit } from 'node:process'
 import { pathToFileURL } from 'node:url'
 import { findBrowser, installBrowser } from './setup/browser.mjs'
+import { findPostgres, installPostgres } from './setup/database.mjs'
 import { withLock } from './setup/lock.mjs'
 import { installPackages, packagesAreThere } from './setup/packages.mjs'
 import { buildSite, siteIsThere } from './setup/site.mjs'
@@ -14,10 +15,10 @@ import { say, SetupError, stage } from './setup/steps.mjs'
 const [oldestMajor, oldestMinor] = [20, 19]
 
 /**
- * @param {{browser?: boolean, site?: boolean}} needs
+ * @param {{browser?: boolean, database?: boolean, site?: boolean}} needs
  * @throws SetupError with a sentence for people
  */
-export async function setUp({ browser = false, site = false } = {}) {
+export async function setUp({ browser = false, database = false, site = false } = {}) {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
     throw new SetupError(`Manyhands needs Node ${oldestMajor}.${oldestMinor} or newer; this is ${process.versions.node}.`)
@@ -26,6 +27,7 @@ export async function setUp({ browser = false, site = false } = {}) {
     { name: 'Packages', wanted: true, there: packagesAreThere, make: installPackages },
     { name: 'Page', wanted: site, there: siteIsThere, make: buildSite },
     { name: 'Browser', wanted: browser, there: findBrowser, make: installBrowser },
+    { name: 'Database', wanted: database, there: findPostgres, make: installPostgres },
   ]
   for (const { name, wanted, there, make } of steps) {
     if (!wanted || (await there())) continue
@@ -38,7 +40,7 @@ export async function setUp({ browser = false, site = false } = {}) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   try {
-    await setUp({ browser: true, site: true })
+    await setUp({ browser: true, database: true, site: true })
     say('Everything is there.')
   } catch (error) {
     if (!(error instanceof SetupError)) throw error

@@ -19,7 +19,7 @@ const folder = () => mkdtemp(join(tmpdir(), 'manyhands-store-'))
 describe('the SQLite store', () => {
   storeContract(async () => {
     const directory = await folder()
-    return { open: async () => openEmbedded(directory, ''), remove: () => rm(directory, { recursive: true }) }
+    return { open: async () => openEmbedded(directory, 'http://here'), remove: () => rm(directory, { recursive: true }) }
   })
 
   it('owns every cell it is asked about, under one epoch that grows with every start', async () => {

@@ -9,7 +9,7 @@ import { asError, ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { Ownership } from './ownership.ts'
-import { auditColumns, insertion, quoted, rowOf, strikeColumns, workColumns, type Row } from './store-rows.ts'
+import { auditColumns, conflictRule, quoted, rowOf, strikeColumns, workColumns, type Row } from './store-rows.ts'
 import { maxAuditsRead, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
 
 type Database = InstanceType<typeof DatabaseSync>
@@ -161,8 +161,11 @@ class SqliteStore implements Store {
   }
 
   #insert(row: Row): void {
-    const values = Object.values(row.columns)
-    this.#db.prepare(insertion(row, `(${values.map(() => '?').join(', ')})`)).run(...values)
+    const names = Object.keys(row.columns)
+    const places = names.map(() => '?').join(', ')
+    this.#db
+      .prepare(`INSERT INTO ${row.table} (${quoted(names)}) VALUES (${places}) ${conflictRule(row)}`)
+      .run(...Object.values(row.columns))
   }
 }
 
@@ -173,4 +176,6 @@ const soleOwner = (url: string, epoch: number): Ownership => ({
   renew: async (held) => held,
   release: async () => undefined,
   ownerOf: async () => ({ url, epoch }),
+  servers: async () => [url],
+  mayAct: () => true,
 })

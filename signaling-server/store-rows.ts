@@ -57,14 +57,11 @@ export const auditColumns = ['audit', 'session', 'revision', 'stage', 'first', '
 export const workColumns = ['id', 'kind', 'peer', 'revision', 'first', 'end', 'rows', 'at']
 export const strikeColumns = ['cause', 'peer', 'why', 'at']
 
-/** `INSERT` for one row of values, which the database writes as `places`, e.g. `(?, ?)`. */
-export function insertion({ table, columns, replaces }: Row, places: string): string {
-  const names = Object.keys(columns)
-  const others = names.filter((name) => name !== replaces)
-  const there = replaces
-    ? `("${replaces}") DO UPDATE SET ${others.map((name) => `"${name}" = excluded."${name}"`).join(', ')}`
-    : 'DO NOTHING'
-  return `INSERT INTO ${table} (${quoted(names)}) VALUES ${places} ON CONFLICT ${there}`
+/** What an `INSERT` of such a row does when there is one already. */
+export function conflictRule({ columns, replaces }: Row): string {
+  if (!replaces) return 'ON CONFLICT DO NOTHING'
+  const others = Object.keys(columns).filter((name) => name !== replaces)
+  return `ON CONFLICT ("${replaces}") DO UPDATE SET ${others.map((name) => `"${name}" = excluded."${name}"`).join(', ')}`
 }
 
 const tooLarge = (what: string, size: number, most: number, unit: string) =>

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { utf8 } from '../protocol/bytes.ts'
-import type { Bus } from '../signaling-server/bus.ts'
+import { maxBusBytes, type Bus } from '../signaling-server/bus.ts'
 import type { Ownership } from '../signaling-server/ownership.ts'
 import type { Store } from '../signaling-server/store.ts'
 import { maxEvidenceBytes, maxStandingBytes, maxWhyChars, type Write } from '../signaling-server/store.ts'
@@ -21,7 +21,7 @@ import { peerOf } from './swarms.ts'
 
 /** A database that stays while servers come and go. */
 export interface Durable {
-  /** As a server does when it starts. */
+  /** As a server at http://here does when it starts. */
   open(): Promise<{ readonly store: Store; readonly ownership: Ownership }>
   /** Once every store is closed. */
   remove(): Promise<void>
@@ -31,12 +31,13 @@ export function storeContract(make: () => Promise<Durable>): void {
   describe('as every store', () => {
     let durable: Durable
     const opened: Store[] = []
-    /** A server that has claimed the cell. */
+    /** A server that has claimed the cell, as soon as whoever had it is thought dead. */
     const start = async () => {
       const { store, ownership } = await durable.open()
       opened.push(store)
-      const epoch = (await ownership.claim([cell], 1)).get(cell) as number
-      return { store, ownership, epoch }
+      const claimed = async () => (await ownership.claim([cell], 1)).get(cell)
+      await expect.poll(claimed, { timeout: 60_000 }).toBeDefined()
+      return { store, ownership, epoch: (await claimed()) as number }
     }
     beforeEach(async () => {
       durable = await make()
@@ -258,6 +259,13 @@ export function storeContract(make: () => Promise<Durable>): void {
       expect(await ownership.ownerOf(cell)).toMatchObject({ epoch })
       expect(await ownership.renew([cell])).toEqual([cell])
       expect(await ownership.claim([], 1)).toEqual(new Map())
+      expect(ownership.mayAct()).toBe(true)
+    })
+
+    it('says which servers are up once they have renewed', async () => {
+      const { ownership } = await start()
+      await ownership.renew([cell])
+      expect(await ownership.servers()).toEqual(['http://here'])
     })
   })
 }
@@ -292,6 +300,18 @@ export function busContract(open: (name: string) => Promise<Bus>): void {
     })
     it('hands one for another to that one alone', async () => {
       expect(await heard('elsewhere')).toEqual(['two', 'three'])
+    })
+
+    it('hands over as many as are sent, in their order, up to the longest; a longer one is refused', async () => {
+      const bus = await open('here')
+      const received: Uint8Array[] = []
+      bus.onMessage((bytes) => void received.push(bytes))
+      const messages = Array.from({ length: 300 }, (_, n) => new Uint8Array(n % 3 === 0 ? maxBusBytes : n).fill(n & 255))
+      await Promise.all(messages.map((bytes, n) => bus.send(n % 2 ? 'here' : 'all', bytes)))
+      await expect.poll(() => received.length, { timeout: 60_000 }).toBe(messages.length)
+      expect(received).toEqual(messages)
+      await expect(bus.send('here', new Uint8Array(maxBusBytes + 1))).rejects.toMatchObject({ code: 'bad-input' })
+      await bus.close()
     })
 
     it('says nothing more to who has stopped listening, or after its end', async () => {

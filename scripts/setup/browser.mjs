@@ -5,13 +5,12 @@ import { execFile } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
+import { aptInstall, isDebianRoot } from './debian.mjs'
 import { root, runQuietly, say, SetupError } from './steps.mjs'
 
 const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 /** A browser that can't say its version by then is a stub or broken. */
 const versionMs = 20_000
-/** Another program may hold Debian's package lock. */
-const aptLockSeconds = 300
 
 /** @type {string | undefined} */
 let found
@@ -53,10 +52,7 @@ async function runs(path) {
 export async function installBrowser() {
   if (await isDebianRoot()) {
     say('Browser: apt-get install chromium …')
-    const env = { DEBIAN_FRONTEND: 'noninteractive' }
-    const lock = ['-o', `DPkg::Lock::Timeout=${aptLockSeconds}`]
-    await runQuietly('apt-get', [...lock, 'update', '-q'], { env })
-    await runQuietly('apt-get', [...lock, 'install', '-y', '-q', '--no-install-recommends', 'chromium', 'fonts-liberation'], { env })
+    await aptInstall(['chromium', 'fonts-liberation'])
   } else {
     say("Browser: Playwright's Chromium …")
     await runQuietly(process.execPath, [join(root, 'node_modules/playwright/cli.js'), 'install', 'chromium'])
@@ -69,15 +65,4 @@ export async function installBrowser() {
     )
   }
   return path
-}
-
-async function isDebianRoot() {
-  if (process.getuid?.() !== 0) return false
-  const marks = ['/etc/debian_version', '/usr/bin/apt-get'].map((path) =>
-    access(path).then(
-      () => true,
-      () => false,
-    ),
-  )
-  return (await Promise.all(marks)).every(Boolean)
 }
