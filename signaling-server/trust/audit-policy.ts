@@ -1,0 +1,55 @@
+/**
+ * How much of whose work is audited: by what the producer has shown, and by what was found in the network lately. The draw
+ * itself is the caller's, after the producer has signed.
+ */
+import * as v from 'valibot'
+import {
+  alarmMemory,
+  alarmRate,
+  canaryShare,
+  earlyAudits,
+  firstCanaryShare,
+  fullAgreements,
+  mostShare,
+  quietShare,
+  recheckShare,
+  watchedShare,
+} from './policy.ts'
+import { rankOf, type Known } from './standing.ts'
+
+export const networkStandingSchema = v.object({
+  /** Producers barred per audit, averaged over the last `alarmMemory` audits. */
+  barRate: v.pipe(v.number(), v.finite(), v.minValue(0)),
+})
+
+/** What was found in the network lately. */
+export type NetworkStanding = Readonly<v.InferOutput<typeof networkStandingSchema>>
+
+export const quietNetwork: NetworkStanding = { barRate: 0 }
+
+/** After every audit's end: `barred` when it, or the re-audits that followed it, barred a producer. */
+export const afterAudit = ({ barRate }: NetworkStanding, barred: boolean): NetworkStanding => ({
+  barRate: barRate + (Number(barred) - barRate) / alarmMemory,
+})
+
+/** The share for those with full trust. */
+export const networkShare = ({ barRate }: NetworkStanding): number =>
+  quietShare + (mostShare - quietShare) * Math.min(1, barRate / alarmRate)
+
+/** Probability that a stage-job of this producer is audited. */
+export function auditShare(producer: Known, network: NetworkStanding, now: number): number {
+  const share = networkShare(network)
+  if (producer.anchor) return share
+  const { agreements, strikes } = producer.standing
+  const early = rankOf(producer, now) === 'new' || agreements < fullAgreements ? earlyAudits / Math.max(earlyAudits, agreements) : 0
+  return Math.max(share, early, strikes > 0 ? watchedShare : 0)
+}
+
+/** Probability that an audit in which this auditor agreed is done again by a proven peer. */
+export const recheckShareOf = (auditor: Known, now: number): number => (rankOf(auditor, now) === 'new' ? recheckShare : 0)
+
+/** Probability that what this auditor is given next is work whose outcome is known already. */
+export function canaryShareOf(auditor: Known, now: number): number {
+  if (rankOf(auditor, now) !== 'new') return canaryShare
+  return auditor.standing.agreements === 0 ? firstCanaryShare : canaryShare
+}

@@ -1,0 +1,63 @@
+/**
+ * Every constant of trust, with its reason. The server and the simulation (docs/simulation.md has the curves) use the same ones.
+ */
+const minute = 60_000
+const hour = 60 * minute
+const day = 24 * hour
+
+// ---- Standing ------------------------------------------------------------------------------------------------------
+/** Agreements before a key may produce: an hour or two of shadowing, so that a new key costs more work than a lie gains. */
+export const provenAgreements = 90
+/** Beyond this, more agreements make nobody more trusted: who came later catches up. */
+export const fullAgreements = 2_000
+/** A second loss within so many agreements bars the key. Honest work fails 2 times in 10,000: one honest loss in ten is followed by another this soon. */
+export const strikeOutlivedBy = 500
+/** A barred key is a stranger again after this: broken memory gets replaced, and a fresh key would be free anyway. */
+export const barredMs = 7 * day
+/** What a network prefix is remembered for: strangers share addresses, and addresses change hands. */
+export const prefixBarHalfLifeMs = 7 * day
+/** Each bar from a prefix doubles what its next newcomers must show, up to 2^5. */
+export const mostPrefixDoublings = 5
+/** A route prefers the more trusted: one at the bound of full trust is worth so many sessions more than one just proven. */
+export const mostRoutingCost = 16
+
+// ---- Audits --------------------------------------------------------------------------------------------------------
+/** Share of stage-jobs audited in a quiet network: what its newcomers need to show themselves, within 6 % of all work. */
+export const quietShare = 0.03
+/** Under attack: of 30 % that may be spent at most, referees, re-audits, re-runs and failover take the rest. */
+export const mostShare = 0.2
+/** Barred producers per audit at which the share is at its most; honest faults alone are below a tenth of it. */
+export const alarmRate = 1e-3
+/** Audits over which finds are averaged: enough to tell that rate from honest bad luck. */
+export const alarmMemory = 5_000
+/** Below full trust a producer's share is this over its agreements: nobody earns a long leash by a short walk. */
+export const earlyAudits = 15
+/** Share while a strike is not outlived. */
+export const watchedShare = 0.5
+/** Of all audits, so many are done by peers that are proven themselves; newcomers, who must earn, get the others. */
+export const provenAuditorShare = 0.1
+/** Of the audits in which a newcomer agreed, so many are done again by a proven peer: two who agree on a lie are both found. */
+export const recheckShare = 0.05
+/** Of a newcomer's work, so much has an answer that is known already; the first piece more often, since a vandal shows there. */
+export const canaryShare = 0.01
+export const firstCanaryShare = 0.5
+/** Auditors of one job at most: itself, one auditor, and three referees make five votes. */
+export const mostReferees = 3
+
+// ---- Comparison ----------------------------------------------------------------------------------------------------
+/** Relative L2 of a row between backends: 5 x the largest honest noise measured, below every cheat but f16 in one matrix. */
+export const usualLimit = 1e-5
+/** Nothing that a backend pair is calibrated to goes past this: f16 weights in one layer are 5e-5. */
+export const largestLimit = 5e-5
+
+// ---- After a loss --------------------------------------------------------------------------------------------------
+/** Chunks of a peer that are audited again after its first loss. */
+export const backtrackChunks = 60
+
+// ---- Backends ------------------------------------------------------------------------------------------------------
+/** Losers of one backend on one model, all different people from different networks, before the backend is doubted. */
+export const quarantineLosers = 3
+/** Share of its audits that a doubted backend must have lost: a wrong kernel loses nearly all, a crowd of liars is diluted by the honest. */
+export const quarantineShare = 0.5
+/** Audits that a backend is judged by: older ones fade. */
+export const quarantineMemory = 200

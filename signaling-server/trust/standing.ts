@@ -1,0 +1,115 @@
+/**
+ * What a peer has shown, and what follows from it: plain data that the store keeps, and pure functions of it. Trust is
+ * earned by audits that agreed, on either side; nothing else adds to it, so a new key is worth nothing.
+ */
+import * as v from 'valibot'
+import type { PeerId } from '../../protocol/ids.ts'
+import { barredMs, fullAgreements, mostPrefixDoublings, mostRoutingCost, provenAgreements, strikeOutlivedBy } from './policy.ts'
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+
+export const standingSchema = v.object({
+  /** Audits that agreed with this peer's work, as producer or auditor, since it was last a stranger; a strike takes all beyond the threshold. */
+  agreements: count,
+  /** Audits lost that are not outlived. */
+  strikes: count,
+  /** Agreements since the last strike. */
+  sinceStrike: count,
+  lastStrikeAt: v.optional(count),
+  barredAt: v.optional(count),
+})
+
+export type Standing = Readonly<v.InferOutput<typeof standingSchema>>
+
+/** A peer as decisions see it. */
+export interface Known {
+  readonly peer: PeerId
+  readonly standing: Standing
+  /** Named by the operator: counts as proven from the start. */
+  readonly anchor: boolean
+  /** Where it comes from, as limits count; undefined for a private address, which counts by its key. */
+  readonly prefix: string | undefined
+  /** Keys barred from there, faded by time: see prefixes.ts. */
+  readonly prefixBars: number
+}
+
+export type Rank = 'anchor' | 'proven' | 'new' | 'barred'
+
+export const stranger: Standing = { agreements: 0, strikes: 0, sinceStrike: 0 }
+
+/** As it counts now: a bar that is over leaves a stranger. */
+export const standingAt = (standing: Standing, now: number): Standing =>
+  standing.barredAt !== undefined && now - standing.barredAt >= barredMs ? stranger : standing
+
+/** Both sides of an audit that agreed. */
+export function afterAgreement(standing: Standing): Standing {
+  const sinceStrike = standing.sinceStrike + 1
+  const outlived = standing.strikes > 0 && sinceStrike >= strikeOutlivedBy
+  return { ...standing, agreements: standing.agreements + 1, sinceStrike, strikes: outlived ? 0 : standing.strikes }
+}
+
+/** The side that referees decided against. The first loss may be bad luck: trust falls to the threshold. The second is not. */
+export function afterLoss(standing: Standing, now: number): Standing {
+  const strikes = standing.strikes + 1
+  const struck = { strikes, sinceStrike: 0, lastStrikeAt: now }
+  if (strikes > 1) return { ...struck, agreements: 0, barredAt: standing.barredAt ?? now }
+  return { ...struck, agreements: Math.min(standing.agreements, provenAgreements) }
+}
+
+/** A strike that turned out to be its backend's (quarantine.ts), not its own. */
+export const forgiven = ({ agreements, sinceStrike }: Standing): Standing => ({ agreements, strikes: 0, sinceStrike })
+
+/** Agreements asked of a newcomer from there. */
+export const agreementsNeeded = (prefixBars: number): number =>
+  Math.round(provenAgreements * 2 ** Math.min(mostPrefixDoublings, prefixBars))
+
+export function rankOf({ standing, anchor, prefixBars }: Known, now: number): Rank {
+  const { agreements, barredAt } = standingAt(standing, now)
+  if (barredAt !== undefined) return 'barred'
+  if (anchor) return 'anchor'
+  return agreements >= agreementsNeeded(prefixBars) ? 'proven' : 'new'
+}
+
+/** Whether it may work for answers. A 'new' one may only where nobody proven holds the blocks: that is the router's to see. */
+export function mayProduce(known: Known, now: number): boolean {
+  const rank = rankOf(known, now)
+  return rank === 'anchor' || rank === 'proven'
+}
+
+/**
+ * What a route's cost through this peer is multiplied by, 1 to `mostRoutingCost`: work goes to the longest known first, so
+ * a key that has just become proven can spoil little.
+ */
+export function routingCost({ standing, anchor }: Known): number {
+  if (anchor) return 1
+  return Math.min(mostRoutingCost, fullAgreements / Math.min(fullAgreements, Math.max(1, standing.agreements)))
+}
+
+/** Of two that may both be at fault: negative when `a` is trusted less. */
+export const compareTrust = (a: Known, b: Known): number =>
+  Number(a.anchor) - Number(b.anchor) || b.standing.strikes - a.standing.strikes || a.standing.agreements - b.standing.agreements
+
+/** What a person is told of its own standing; the words are the page's. */
+export interface Explanation {
+  readonly rank: Rank
+  readonly agreements: number
+  readonly needed: number
+  readonly strikes: number
+  /** Agreements until a strike is forgotten. */
+  readonly outlivedIn?: number
+  /** When a bar ends. */
+  readonly until?: number
+}
+
+export function explain(known: Known, now: number): Explanation {
+  const { agreements, strikes, sinceStrike, barredAt } = standingAt(known.standing, now)
+  const needed = agreementsNeeded(known.prefixBars)
+  return {
+    rank: rankOf(known, now),
+    agreements,
+    needed,
+    strikes,
+    ...(strikes > 0 && barredAt === undefined && { outlivedIn: strikeOutlivedBy - sinceStrike }),
+    ...(barredAt !== undefined && { until: barredAt + barredMs }),
+  }
+}
