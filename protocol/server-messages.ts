@@ -67,6 +67,12 @@ const iceServer = v.strictObject({
   credential: v.exactOptional(text(200)),
 })
 
+/** Servers that share swarms, as many as are listed; and their keys, past ones too. */
+export const maxServers = 16
+export const maxServerKeys = 64
+
+const serverUrl = v.pipe(text(300), v.url(), v.regex(/^https?:/))
+
 export const serverMessageSchema = v.variant('t', [
   /** First, on every connection. */
   v.strictObject({
@@ -85,8 +91,10 @@ export const serverMessageSchema = v.variant('t', [
     epoch: count(Number.MAX_SAFE_INTEGER),
     /** Drawn at the server's start: another than before, and it knows nothing of what was under way. */
     boot: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
-    /** Every key whose tickets are good here: the present one and past ones still in use. */
-    serverKeys: v.pipe(v.array(publicKeySchema), v.maxLength(16)),
+    /** Every key whose tickets are good here: this server's, past ones still in use, and those of the servers it shares its swarms with. */
+    serverKeys: v.pipe(v.array(publicKeySchema), v.maxLength(maxServerKeys)),
+    /** Addresses of all servers that share these swarms, this one's among them; whoever loses this one asks another. */
+    servers: v.pipe(v.array(serverUrl), v.maxLength(maxServers)),
   }),
   v.strictObject({ t: v.literal('models'), id, models: v.pipe(v.array(modelInfoSchema), v.maxLength(1000)) }),
   // ---- Volunteers
@@ -142,6 +150,8 @@ export const serverMessageSchema = v.variant('t', [
   /** First provisional, then settled; corrected where an answer was wrong. */
   v.strictObject({ t: v.literal('receipt'), receipt: receiptSchema }),
   // ---- Anyone
+  /** Another server has that swarm: go on there with the same key. With `id`: ask there what was asked here. */
+  v.strictObject({ t: v.literal('moved'), id: v.exactOptional(id), revision: v.exactOptional(revisionSchema), url: serverUrl }),
   v.strictObject({ t: v.literal('error'), id: v.exactOptional(id), error: wireErrorSchema }),
 ])
 export type ServerMessage = v.InferOutput<typeof serverMessageSchema>

@@ -43,6 +43,7 @@ async function serve(limits: Partial<ControlLimits> = {}, change: Partial<Contro
         boot: '00'.repeat(8),
         epoch: 1,
         serverKeys: [server.publicKey],
+        servers: [],
       }),
       joined: (peer) => seen.joined.push(peer),
       message: (caller, message) => {
