@@ -16,6 +16,7 @@ import { peerOf, plainManifest, revisionOf } from '../testing/swarms.ts'
 import type { Said } from './control-sockets.ts'
 import { Coordinator, type PublishedModel } from './coordinator.ts'
 import { openEmbedded, type Embedded } from './sqlite-store.ts'
+import { trustEverybody } from './trust-port.ts'
 
 const mega = 1_000_000
 const hash = 'c'.repeat(64)
@@ -60,6 +61,7 @@ class Scene {
       identity: server,
       store: embedded.store,
       stages,
+      trust: trustEverybody,
       epochOf: () => 1,
       send: (peer, message) => this.#hear(peer, message),
       now: () => 1_700_000_000_000 + this.uptime,

@@ -13,6 +13,7 @@ import { Roster } from './roster.ts'
 import { missingNow } from './routing.ts'
 import { Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
+import type { Trust } from './trust-port.ts'
 import { holds, isCounted, isServing, planOf, type StageCount, type Swarm } from './swarm.ts'
 
 export interface PublishedModel {
@@ -25,6 +26,7 @@ export interface CoordinatorPorts {
   readonly identity: Identity
   readonly store: Store
   readonly stages: StageCount
+  readonly trust: Trust
   /** The epoch under which we own a swarm. */
   epochOf(revision: Revision): number
   /** False when the peer is not connected. */

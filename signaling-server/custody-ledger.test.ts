@@ -14,14 +14,19 @@ let stages: Identity[]
 let ticket: Ticket
 /** A prompt of 40 rows in three runs, and 30 tokens, over three stages. */
 let good: Reported[]
+const fed = { from: 0, to: 69 }
+const said = { from: 40, to: 70 }
 const expected = new Map([
-  [0, 69],
-  [1, 69],
-  [2, 69],
-  [3, 30],
-  [4, 40],
+  [0, fed],
+  [1, fed],
+  [2, fed],
+  [3, said],
+  [4, { from: 0, to: 40 }],
+  [5, said],
 ])
-const [ring, inner, answer, prompt] = [0, 1, 3, 4]
+const sampling = { temperature: 0, topP: 1, seed: 0 }
+const [ring, inner, answer, prompt, logits] = [0, 1, 3, 4, 5]
+const allLinks = [ring, inner, 2, answer, prompt, logits]
 
 beforeAll(async () => {
   ;[server, requester, ...stages] = (await Promise.all(Array.from({ length: 5 }, () => createIdentity()))) as [
@@ -29,7 +34,7 @@ beforeAll(async () => {
     Identity,
     ...Identity[],
   ]
-  ticket = await makeTicket(server, requester, stages)
+  ticket = await makeTicket(server, requester, stages, { sampling })
   good = await reports(ticket, [requester, ...stages], [16, 16, 8], 30)
 })
 
@@ -49,6 +54,7 @@ async function altered(link: number, seq: number, change: Partial<Chunk>, sender
     [stages[1], stages[2]],
     [stages[2], requester],
     [requester, stages[2]],
+    [stages[2], stages[2]],
   ][link] as [Identity, Identity]
   return Promise.all(
     good.map(async (report) => {
@@ -64,16 +70,16 @@ describe('[CU6] the ledger of a session', () => {
   it('holds when every row of every link is proven by both ends', async () => {
     const ledger = await ledgerOf(good)
     expect(ledger.complete(expected)).toBe(true)
-    expect(ledger.result(expected)).toEqual({ checked: good.length, failed: 0, reasons: [] })
+    expect(ledger.result(expected)).toEqual({ checked: good.length, failed: 0, reasons: [], named: [] })
   })
 
   it('takes the links in whatever order they come, each link in its own', async () => {
-    const backwards = [4, 3, 2, 1, 0].flatMap((link) => good.filter((r) => r.chunk.link === link))
+    const backwards = [...allLinks].reverse().flatMap((link) => good.filter((r) => r.chunk.link === link))
     expect(await verdict(backwards)).toMatchObject({ checked: good.length, failed: 0 })
   })
 
   it('[RC3] orders its proofs by link and seq, however they came', async () => {
-    const backwards = [4, 3, 2, 1, 0].flatMap((link) => good.filter((r) => r.chunk.link === link))
+    const backwards = [...allLinks].reverse().flatMap((link) => good.filter((r) => r.chunk.link === link))
     expect(concatBytes((await ledgerOf(backwards)).proofs())).toEqual(concatBytes(good.map((r) => r.proof)))
   })
 
@@ -122,15 +128,26 @@ describe('[CU6] the ledger of a session', () => {
     }
   })
 
-  it('refuses what comes out of order', async () => {
-    const [first, second, ...rest] = good
-    const { reasons } = await verdict([second as Reported, first as Reported, ...rest])
-    expect(reasons[0]).toBe('link 0 chunk 1: chunk 0 was due')
+  it('takes chunks in any order, and again after a reconnection', async () => {
+    expect(await verdict([...good].reverse())).toMatchObject({ checked: good.length, failed: 0 })
+    expect(await verdict([...good, ...good])).toMatchObject({ checked: good.length, failed: 0 })
   })
 
-  it('refuses a replay, which spoils the session and counts for nothing', async () => {
-    const result = await verdict([...good, good[0] as Reported])
-    expect(result).toMatchObject({ checked: good.length, failed: 1, reasons: ['link 0 chunk 0: chunk 3 was due'] })
+  it('names who signed two different chunks as one, whichever came first', async () => {
+    const other = (await altered(inner, 0, { payloadHash: another() })).find((r) => r.chunk.link === inner && r.chunk.seq === 0)
+    for (const reported of [
+      [...good, other as Reported],
+      [other as Reported, ...good],
+    ]) {
+      const { failed, named } = await verdict(reported)
+      expect(failed).toBe(1)
+      expect(named).toEqual([{ peer: stages[0]?.id, why: 'link 1 chunk 0: signed two different chunks as one' }])
+    }
+  })
+
+  it('names who countersigned what its sender did not sign, so that nobody frames a neighbour', async () => {
+    const { named } = await verdict(await altered(inner, 0, { payloadHash: another() }, stages[1]))
+    expect(named).toEqual([{ peer: stages[1]?.id, why: 'link 1 chunk 0: countersigned what its sender did not sign' }])
   })
 
   it('refuses rows that leave a gap or come twice', async () => {
@@ -147,14 +164,21 @@ describe('[CU6] the ledger of a session', () => {
   })
 
   it('[HO1] fails when the last stage sends another prompt round the ring than it was given', async () => {
-    const { failed, reasons } = await verdict(await altered(ring, 0, { payloadHash: another() }))
-    expect({ failed, reasons }).toEqual({ failed: 1, reasons: ['prompt rows from 0 were not passed on as they came'] })
+    const { failed, reasons, named } = await verdict(await altered(ring, 0, { payloadHash: another() }))
+    expect({ failed, reasons }).toEqual({ failed: 1, reasons: ['prompt rows from 0 on were not passed on as they came'] })
+    expect(named).toEqual([{ peer: stages[2]?.id, why: 'signed prompt rows from 0 on as two different things' }])
+  })
+
+  it('fails when the last stage tells the requester other tokens than it feeds back', async () => {
+    const { reasons, named } = await verdict(await altered(answer, 0, { payloadHash: another() }))
+    expect(reasons).toEqual(['tokens from 40 on were not passed on as they came'])
+    expect(named).toHaveLength(1)
   })
 
   it('fails for rows that nobody asked for', async () => {
     const more = await reports(ticket, [requester, ...stages], [16, 16, 8], 31)
     const result = await verdict([...good.filter((r) => r.chunk.link !== answer), ...more.filter((r) => r.chunk.link === answer)])
-    expect(result.reasons).toEqual(['link 3: 31 of 30 rows proven'])
+    expect(result.reasons).toContain('link 3: rows from 70 that nobody asked for')
   })
 
   it('of an answer that was broken off holds with what there is, but for a prompt that was changed', async () => {
@@ -185,19 +209,19 @@ describe('[CU6] the ledger of a session', () => {
     expect(reasons).toHaveLength(10)
   })
 
-  it('[LN4] wants nothing for a link whose ends are one peer', async () => {
-    const alone = await makeTicket(server, requester, [stages[0] as Identity])
+  it('[LN4] wants the links whose ends are one peer too', async () => {
+    const alone = await makeTicket(server, requester, [stages[0] as Identity], { sampling })
     const ledger = new CustodyLedger(alone)
     const reported = await reports(alone, [requester, stages[0] as Identity], [16], 4)
     for (const { proof, from } of reported) await ledger.add(proof, from)
-    expect(reported.map((r) => r.chunk.link)).toEqual([1, 2])
-    expect(
-      ledger.result(
-        new Map([
-          [1, 4],
-          [2, 16],
-        ]),
-      ),
-    ).toEqual({ checked: 2, failed: 0, reasons: [] })
+    expect(new Set(reported.map((r) => r.chunk.link))).toEqual(new Set([0, 1, 2, 3]))
+    const tokens = { from: 16, to: 20 }
+    const wanted = new Map([
+      [0, { from: 0, to: 19 }],
+      [1, tokens],
+      [2, { from: 0, to: 16 }],
+      [3, tokens],
+    ])
+    expect(ledger.result(wanted)).toMatchObject({ checked: reported.length, failed: 0 })
   })
 })

@@ -1,12 +1,14 @@
 /**
- * A session's custody, hop against hop: every chunk proven by its two ends, no row missing, the same runs at every stage, and
- * the prompt passed on as it came. docs/protocol.md [CU6].
+ * A session's custody over all of its generations: every chunk proven by its two ends, entered under the ticket that was good
+ * when it was cut. In whatever order proofs come, and however often. What they add up to is custody-check.ts. docs/protocol.md [CU].
  */
-import { checkReceiver, checkSender, chunkBytes, decodeChunk, proofBytes, type Chunk } from '../protocol/custody.ts'
 import { equalBytes, type Bytes } from '../protocol/bytes.ts'
+import { checkReceiver, checkSender, chunkBytes, decodeChunk, encodeChunk, proofBytes, type Chunk } from '../protocol/custody.ts'
 import { asError } from '../protocol/errors.ts'
 import type { PeerId } from '../protocol/ids.ts'
-import { linkEnds, promptLink, ringLink, sessionLinks, type Ticket } from '../protocol/ticket.ts'
+import { maxLinkChunks } from '../protocol/limits.ts'
+import { linkEnds, sessionLinks, type Ticket } from '../protocol/ticket.ts'
+import { checkCustody, coveredRows, covers, type ExpectedRows, type Named } from './custody-check.ts'
 
 export interface CustodyResult {
   /** Link-chunks that hold. */
@@ -14,31 +16,49 @@ export interface CustodyResult {
   readonly failed: number
   /** For the operator's log; the first few. */
   readonly reasons: readonly string[]
+  readonly named: readonly Named[]
 }
-
-/** Rows that each link must have carried. */
-export type ExpectedRows = ReadonlyMap<number, number>
 
 interface Proven {
   readonly chunk: Chunk
   readonly proof: Bytes
 }
 
-/** Chunks of the longest session on one link, and half as many again. */
-const maxChunks = 6_144
 const maxReasons = 10
+/** Chunks of one session over all links and generations: twice the longest one's, so that nobody fills the memory by replays. */
+const maxChunks = 12 * maxLinkChunks
 
 export class CustodyLedger {
-  readonly ticket: Ticket
-  readonly #links: Map<number, Proven[]>
+  /** By generation, ascending. */
+  readonly #tickets: Ticket[]
+  /** By generation and link, then by seq. */
+  readonly #links = new Map<string, Map<number, Proven>>()
   readonly #reasons: string[] = []
+  readonly #named: Named[] = []
   #failed = 0
+  #chunks = 0
   /** Proofs are judged in the order in which they came. */
   #judging: Promise<void> = Promise.resolve()
 
   constructor(ticket: Ticket) {
-    this.ticket = ticket
-    this.#links = new Map(sessionLinks(ticket).map((link) => [link, []]))
+    this.#tickets = [ticket]
+  }
+
+  /** The latest generation's. */
+  get ticket(): Ticket {
+    return this.#tickets.at(-1) as Ticket
+  }
+
+  /** Of every generation, in their order. */
+  get tickets(): readonly Ticket[] {
+    return this.#tickets
+  }
+
+  /** Another generation's, the next one as a rule: after a server's restart also one from before. */
+  turn(ticket: Ticket): void {
+    if (this.#tickets.some((t) => t.generation === ticket.generation)) return
+    this.#tickets.push(ticket)
+    this.#tickets.sort((a, b) => a.generation - b.generation)
   }
 
   /** A proof as its receiver sent it. Resolves when it has been judged. */
@@ -55,75 +75,69 @@ export class CustodyLedger {
     return this.#judging
   }
 
-  /** Rows proven on a link so far, without a gap. */
+  /** What both ends of a link signed in one generation, in the order of seq, up to the first that is missing. */
+  readonly chunks = (generation: number, link: number): Chunk[] => {
+    const proven = this.#links.get(`${generation}/${link}`)
+    const inOrder: Chunk[] = []
+    for (let next = proven?.get(0); next; next = proven?.get(inOrder.length)) inOrder.push(next.chunk)
+    return inOrder
+  }
+
+  /** Rows proven at the place of the latest generation's link, in whichever generation. */
   rows(link: number): number {
-    return (this.#links.get(link) ?? []).reduce((sum, p) => sum + p.chunk.rows, 0)
+    return coveredRows(this, link)
   }
 
   complete(expected: ExpectedRows): boolean {
-    return [...expected].every(([link, rows]) => this.rows(link) >= rows)
+    return covers(this, expected)
   }
 
   /** The verdict, once no more proofs are waited for. @param expected undefined when the answer was broken off: links may then differ by what was under way */
   result(expected: ExpectedRows | undefined): CustodyResult {
-    for (const [link, rows] of expected ?? []) {
-      const proven = this.rows(link)
-      if (proven !== rows) this.#fail(`link ${link}: ${proven} of ${rows} rows proven`)
-    }
-    if (expected) this.#compareRuns()
-    this.#comparePrompt()
-    const checked = [...this.#links.values()].reduce((sum, proven) => sum + proven.length, 0)
-    return { checked, failed: this.#failed, reasons: this.#reasons }
+    const { reasons, named } = checkCustody(this, expected)
+    for (const reason of reasons) this.#fail(reason)
+    this.#named.push(...named)
+    return { checked: this.#chunks, failed: this.#failed, reasons: this.#reasons, named: this.#named }
   }
 
   /** In the order of (generation, link, seq): the leaves of the receipt's Merkle root. */
   proofs(): Bytes[] {
-    return [...this.#links].sort(([a], [b]) => a - b).flatMap(([, proven]) => proven.map((p) => p.proof))
+    return this.#tickets.flatMap((ticket) =>
+      sessionLinks(ticket).flatMap((link) => {
+        const proven = this.#links.get(`${ticket.generation}/${link}`) ?? new Map<number, Proven>()
+        return [...proven].sort(([a], [b]) => a - b).map(([, { proof }]) => proof)
+      }),
+    )
   }
 
   /** What is wrong with it, or undefined when it has been entered. */
   async #judge(proof: Bytes, from: PeerId): Promise<string | undefined> {
     if (proof.length !== proofBytes) return 'a proof of the wrong length'
     const chunk = decodeChunk(proof.subarray(0, chunkBytes))
-    const { ticket } = this
     const where = `link ${chunk.link} chunk ${chunk.seq}`
+    const ticket = this.#tickets.find((t) => t.generation === chunk.generation)
+    if (!ticket || chunk.session !== ticket.session) return `${where}: of another session or generation`
     const ends = linkEnds(ticket, chunk.link)
-    const proven = this.#links.get(chunk.link)
-    if (!ends || !proven || ends.to !== from) return `${where}: reported by a peer that is not its receiver`
-    if (chunk.session !== ticket.session || chunk.generation !== ticket.generation) return `${where}: of another session or generation`
-    if (chunk.seq !== proven.length) return `${where}: chunk ${proven.length} was due`
-    if (proven.length >= maxChunks) return `${where}: too many chunks`
-    const last = proven.at(-1)?.chunk
-    if (chunk.firstPosition !== (last ? last.firstPosition + last.rows : this.#firstPosition(chunk)))
-      return `${where}: its rows do not follow the ones before`
+    if (ends?.to !== from) return `${where}: reported by a peer that is not its receiver`
+    const name = `${chunk.generation}/${chunk.link}`
+    const known = this.#links.get(name)?.get(chunk.seq)
+    // After a reconnection everything comes again.
+    if (known && equalBytes(encodeChunk(known.chunk), proof.subarray(0, chunkBytes))) return undefined
     const key = (peer: PeerId) => [ticket.requester, ...ticket.stages].find((p) => p.peer === peer)?.key ?? ''
-    if (!(await checkSender(proof, key(ends.from)))) return `${where}: not signed by its sender`
     if (!(await checkReceiver(proof, key(ends.to)))) return `${where}: not signed by its receiver`
-    proven.push({ chunk, proof })
-    return undefined
-  }
-
-  /** The answer's link begins at the prompt's end, which only the session knows: its first chunk says where. */
-  #firstPosition(chunk: Chunk): number {
-    return chunk.link === this.ticket.stages.length ? chunk.firstPosition : 0
-  }
-
-  /** Every stage must have run the same rows together. */
-  #compareRuns(): void {
-    const inner = [...this.#links].filter(([link]) => link < this.ticket.stages.length)
-    const runs = inner.map(([, proven]) => proven.map(({ chunk }) => marks(chunk)).join(''))
-    const different = runs.findIndex((r) => r !== runs[0])
-    if (different > 0) this.#fail(`link ${inner[different]?.[0]}: other runs than on link ${inner[0]?.[0]}`)
-  }
-
-  /** What the last stage sent round the ring must be the prompt it was given, wherever the two are cut alike. */
-  #comparePrompt(): void {
-    const ring = new Map((this.#links.get(ringLink) ?? []).map((p) => [p.chunk.firstPosition, p.chunk]))
-    for (const { chunk } of this.#links.get(promptLink(this.ticket)) ?? []) {
-      const passedOn = ring.get(chunk.firstPosition)
-      if (passedOn?.rows === chunk.rows && !equalBytes(passedOn.payloadHash, chunk.payloadHash))
-        this.#fail(`prompt rows from ${chunk.firstPosition} were not passed on as they came`)
+    if (!(await checkSender(proof, key(ends.from)))) {
+      this.#named.push({ peer: ends.to, why: `${where}: countersigned what its sender did not sign` })
+      return `${where}: not signed by its sender`
     }
+    if (known) {
+      this.#named.push({ peer: ends.from, why: `${where}: signed two different chunks as one` })
+      return `${where}: signed twice, differently`
+    }
+    if (chunk.seq >= maxLinkChunks || this.#chunks >= maxChunks) return `${where}: too many chunks`
+    const proven = this.#links.get(name) ?? new Map<number, Proven>()
+    this.#links.set(name, proven.set(chunk.seq, { chunk, proof }))
+    this.#chunks += 1
+    return undefined
   }
 
   #fail(reason: string): void {
@@ -131,5 +145,3 @@ export class CustodyLedger {
     if (this.#reasons.length < maxReasons) this.#reasons.push(reason)
   }
 }
-
-const marks = ({ alone, rows }: Chunk) => Array.from({ length: rows }, (_, i) => ((alone >>> i) & 1 ? '1' : '0')).join('')

@@ -31,6 +31,7 @@ import { RateLimiter } from './rate-limit.ts'
 import { serverKey } from './server-key.ts'
 import { openEmbedded } from './sqlite-store.ts'
 import type { StageCount } from './swarm.ts'
+import { trustEverybody } from './trust-port.ts'
 import { iceServers, type IceOptions } from './turn.ts'
 
 export interface ServerOptions {
@@ -110,6 +111,7 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
     identity,
     store,
     stages: options.stages,
+    trust: trustEverybody,
     epochOf,
     send: (peer, message) => sockets.send(peer, message),
     now: Date.now,
@@ -129,6 +131,7 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
       epoch: Math.max(0, ...epochs.values()),
       boot,
       serverKeys: [identity.publicKey, ...key.past.slice(0, 15)],
+      servers: [],
     }),
     joined: (peer) => coordinator.joined(peer),
     message: (caller, message) => coordinator.receive(caller, message),

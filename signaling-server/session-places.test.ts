@@ -8,7 +8,7 @@ import type { Ticket } from '../protocol/ticket.ts'
 import { context, idle, requester, SessionScene, useSessionScene } from '../testing/session-scene.ts'
 import { perRequester, queueMs } from './admission.ts'
 import { keptPlaces, sessionsPerStage } from './routing.ts'
-import type { Asked } from './sessions.ts'
+import type { Asked } from './live-session.ts'
 import { proofWaitMs } from './settlement.ts'
 import type { Volunteer } from './swarm.ts'
 

@@ -44,7 +44,7 @@ describe('a session', () => {
     b.pass(proofWaitMs)
     expect(b.all('receipt')).toEqual([])
     b.pass(1)
-    expect((await b.told('receipt')).receipt.custody).toMatchObject({ checked: 0, failed: 4 })
+    expect((await b.told('receipt')).receipt.custody).toMatchObject({ checked: 0, failed: 5 })
     expect(await store.work(stageKeys[0].id)).toEqual([])
   })
 

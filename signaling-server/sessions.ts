@@ -9,28 +9,17 @@ import { ManyhandsError, type WireError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import { chunkRows, ticketMs } from '../protocol/limits.ts'
-import type { Sampling } from '../protocol/sampling.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 import { signTicket, type Ticket } from '../protocol/ticket.ts'
 import { AdmissionQueue, type Who } from './admission.ts'
 import { CustodyLedger } from './custody-ledger.ts'
+import type { Asked } from './live-session.ts'
 import { keptPlaces, route, sessionsPerStage, type Serving } from './routing.ts'
-import { expectedRows, makeReceipt, proofWaitMs, rowsRun, type Done } from './settlement.ts'
-import type { Store, Write } from './store.ts'
+import { expectedRows, proofWaitMs, provisional, type Done } from './settlement.ts'
+import type { Store } from './store.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import { addDemand, type Swarm, type Volunteer } from './swarm.ts'
-
-/** A request for a session, as its requester sent it. */
-export interface Asked {
-  readonly peer: PeerId
-  readonly key: string
-  /** Undefined where everybody counts by key alone. */
-  readonly network: string | undefined
-  readonly id: number
-  readonly revision: Revision
-  readonly maxPositions: number
-  readonly sampling: Sampling | null
-}
+import type { EndedSession, Trust } from './trust-port.ts'
 
 interface Session {
   readonly asked: Asked
@@ -53,6 +42,7 @@ interface Session {
 export interface SessionsPorts {
   readonly identity: Identity
   readonly store: Store
+  readonly trust: Trust
   /** A model that is offered, with its volunteers. */
   swarm(revision: Revision): Swarm | undefined
   epochOf(revision: Revision): number
@@ -314,23 +304,15 @@ export class Sessions {
     this.counts.chunksChecked += result.checked
     this.counts.chunksFailed += result.failed
     for (const reason of result.reasons) this.#ports.log(`session ${session.slice(0, 8)}: custody: ${reason}`)
-    const at = this.#ports.now()
-    const receipt = await makeReceipt(ledger, result, done, this.#ports.identity, at)
-    const writes: Write[] = [{ t: 'receipt', receipt }]
-    if (result.failed === 0) {
-      for (const [i, { peer, blocks }] of ticket.stages.entries()) {
-        const [first, end] = blocks
-        writes.push({
-          t: 'work',
-          entry: { id: session, kind: 'stage', peer, revision: ticket.revision, first, end, rows: rowsRun(ledger, i), at },
-        })
-      }
-    }
+    const { trust, identity, now } = this.#ports
+    const ended: EndedSession = { session, request: session, asked, manifest, ledger, custody: result, done, epoch: ticket.epoch }
+    const { receipt, writes } = await provisional(ended, identity, now(), trust)
     // The epoch of the route: a server that has lost the swarm since can't write for it.
     const written = await this.#ports.store.commit(ticket.revision, ticket.epoch, writes)
     if (written !== 'ok') return this.#ports.log(`session ${session.slice(0, 8)}: no receipt: another server has taken over`)
     this.counts.settled += 1
     this.#ports.send(asked.peer, { t: 'receipt', receipt })
+    trust.ended(ended, receipt)
   }
 
   /** It broke off: the requester hears why, the stages let go. */

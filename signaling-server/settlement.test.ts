@@ -7,7 +7,8 @@ import { reports } from '../testing/custody.ts'
 import { plainManifest } from '../testing/swarms.ts'
 import { makeTicket } from '../testing/tickets.ts'
 import { CustodyLedger } from './custody-ledger.ts'
-import { expectedRows, makeReceipt, rowsRun, type Done } from './settlement.ts'
+import { expectedRows, provisional, rowsRun, type Done } from './settlement.ts'
+import { trustEverybody } from './trust-port.ts'
 
 const chat = plainManifest([1, 1], { layers: 2, kvHeads: 1, headDim: 1, vocab: 8, context: 256, eos: [0] })
 const picture = plainManifest([1, 1])
@@ -23,8 +24,16 @@ beforeAll(async () => {
   ]
 })
 
-async function ended(over: readonly Identity[], prompt: readonly number[], answer: number, change: Partial<Done> = {}) {
-  const ticket = await makeTicket(server, requester, over)
+const sampling = { temperature: 0, topP: 1, seed: 0 }
+
+async function ended(
+  over: readonly Identity[],
+  prompt: readonly number[],
+  answer: number,
+  change: Partial<Done> = {},
+  decoder: { sampling?: typeof sampling } = { sampling },
+) {
+  const ticket = await makeTicket(server, requester, over, decoder)
   const ledger = new CustodyLedger(ticket)
   for (const { proof, from } of await reports(ticket, [requester, ...over], prompt, answer)) await ledger.add(proof, from)
   const done: Done = {
@@ -45,18 +54,19 @@ describe('what each link owes', () => {
     const { ticket, done, result } = await ended(stages, [16, 8], 5)
     expect(expectedRows(ticket, chat, done)).toEqual(
       new Map([
-        [0, 28],
-        [1, 28],
-        [2, 5],
-        [3, 24],
+        [0, { from: 0, to: 28 }],
+        [1, { from: 0, to: 28 }],
+        [2, { from: 24, to: 29 }],
+        [3, { from: 0, to: 24 }],
+        [4, { from: 24, to: 29 }],
       ]),
     )
     expect(result(chat)).toMatchObject({ failed: 0 })
   })
 
   it('is one row everywhere for a model without a decoder', async () => {
-    const { result } = await ended(stages, [1], 1)
-    expect(result(picture)).toEqual({ checked: 4, failed: 0, reasons: [] })
+    const { result } = await ended(stages, [1], 1, {}, {})
+    expect(result(picture)).toMatchObject({ checked: 4, failed: 0 })
   })
 
   it('is nobody’s fault when the answer was broken off', async () => {
@@ -79,7 +89,7 @@ describe('work', () => {
     expect([0, 1].map((i) => rowsRun(ledger, i))).toEqual([20, 20])
   })
 
-  it('[LN4] of a stage alone is what came and went', async () => {
+  it('[LN4] of a stage alone is what it fed itself', async () => {
     const { ledger } = await ended(stages.slice(0, 1), [16], 5)
     expect(rowsRun(ledger, 0)).toBe(20)
     const nothing = new CustodyLedger(ledger.ticket)
@@ -89,7 +99,19 @@ describe('work', () => {
 
 it('[RC1] [RC3] a receipt says what was proven, signed by the server', async () => {
   const { ticket, ledger, done, result } = await ended(stages, [16], 5)
-  const receipt = await makeReceipt(ledger, result(chat), done, server, 1_700_000_000_000)
+  const asked = {
+    peer: requester.id,
+    key: requester.publicKey,
+    network: undefined,
+    id: 1,
+    revision: ticket.revision,
+    maxPositions: 256,
+    sampling,
+  }
+  const { session } = ticket
+  const all = { session, request: session, asked, manifest: chat, ledger, custody: result(chat), done, epoch: 1 }
+  const { receipt, writes } = await provisional(all, server, 1_700_000_000_000, trustEverybody)
+  expect(writes.map((w) => w.t)).toEqual(['receipt', 'work', 'work'])
   expect(receipt).toMatchObject({
     request: ticket.session,
     revision: ticket.revision,

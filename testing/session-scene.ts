@@ -7,10 +7,12 @@ import type { PeerId } from '../protocol/ids.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 import type { Ticket } from '../protocol/ticket.ts'
-import { Sessions, type Asked } from '../signaling-server/sessions.ts'
+import type { Asked } from '../signaling-server/live-session.ts'
+import { Sessions } from '../signaling-server/sessions.ts'
 import { openEmbedded } from '../signaling-server/sqlite-store.ts'
 import type { Store } from '../signaling-server/store.ts'
 import type { Model, Volunteer } from '../signaling-server/swarm.ts'
+import { trustEverybody } from '../signaling-server/trust-port.ts'
 import { reports } from './custody.ts'
 import { holder, plainManifest, plainModel, usualReady } from './swarms.ts'
 
@@ -75,6 +77,7 @@ export class SessionScene {
     this.sessions = new Sessions({
       identity: change.identity ?? server,
       store,
+      trust: trustEverybody,
       swarm: () => (this.offered ? { model, members: new Set(this.volunteers) } : undefined),
       epochOf: () => change.epoch ?? epoch,
       send: (peer, message) => {
