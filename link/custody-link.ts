@@ -1,6 +1,6 @@
 /**
- * The two ends of one session's link: the sender numbers, retains and signs what it sends, chunk by chunk; the receiver
- * checks order, hashes the same bytes and countersigns. Signing never holds up a step. docs/protocol.md [CU].
+ * The two ends of one session's link in one generation: the sender numbers and signs what it sends, chunk by chunk; the
+ * receiver checks order, hashes the same bytes and countersigns. Signing never holds up a step. docs/protocol.md [CU].
  */
 import { concatBytes, equalBytes, type Bytes } from '../protocol/bytes.ts'
 import {
@@ -21,6 +21,7 @@ import type { Identity } from '../protocol/keys.ts'
 import { chunkRows, maxUnsignedRows } from '../protocol/limits.ts'
 import { tensorBytes } from '../protocol/tensors.ts'
 import { deferred, type Deferred } from './deferred.ts'
+import type { HistoryStep } from './history.ts'
 
 export interface LinkKey {
   readonly session: SessionId
@@ -36,51 +37,58 @@ export interface CustodyOutlet {
   sendCustody(signedChunk: Uint8Array): void
 }
 
-export interface Outgoing {
-  readonly position: number
-  readonly rows: number
-  readonly emitFrom: number
-  readonly computeMicros: number
-  readonly payload: Uint8Array
-}
-
 export class CustodySender {
-  /** Everything sent on this link while the session lives, for replay and audits. */
-  readonly retained: Step[] = []
-  retainedBytes = 0
   readonly #key: LinkKey
   readonly #identity: Identity
   readonly #outlet: CustodyOutlet
+  readonly #onSigned: (end: number) => void
   #seq = 0
   #chunkSeq = 0
   #open: Step[] = []
   #openRows = 0
+  #unsignedRows = 0
   /** Chunks leave in order, each once its signature is made. */
   #signing: Promise<void> = Promise.resolve()
 
-  constructor(key: LinkKey, identity: Identity, outlet: CustodyOutlet) {
+  /** @param onSigned hears of every chunk that has left: the position after its last row */
+  constructor(key: LinkKey, identity: Identity, outlet: CustodyOutlet, onSigned: (end: number) => void = () => undefined) {
     this.#key = key
     this.#identity = identity
     this.#outlet = outlet
+    this.#onSigned = onSigned
   }
 
-  send(out: Outgoing): void {
+  /** Rows sent whose signature has not left yet. */
+  get unsignedRows(): number {
+    return this.#unsignedRows
+  }
+
+  send(out: HistoryStep): void {
     if (out.rows > chunkRows) throw new ManyhandsError('internal', `A step of ${out.rows} rows does not fit a chunk of ${chunkRows}.`)
     const { session, generation, link } = this.#key
     const step: Step = { ...out, session, generation, link, seq: this.#seq++ }
     if (this.#openRows + out.rows > chunkRows) this.#closeChunk()
     this.#outlet.sendStep(step)
-    this.retained.push(step)
-    this.retainedBytes += step.payload.length
     this.#open.push(step)
     this.#openRows += out.rows
+    this.#unsignedRows += out.rows
     if (this.#openRows === chunkRows) this.#closeChunk()
   }
 
-  /** Closes the open chunk early (an end, a stop, a reroute); resolves when every chunk has left. */
-  async flush(): Promise<void> {
+  /** Closes the open chunk, if there is one. */
+  cut(): void {
     if (this.#openRows > 0) this.#closeChunk()
-    await this.#signing
+  }
+
+  /** Resolves when every chunk closed so far has left. */
+  signed(): Promise<void> {
+    return this.#signing
+  }
+
+  /** Closes the open chunk early (an end, a stop, a reroute); resolves when every chunk has left. */
+  flush(): Promise<void> {
+    this.cut()
+    return this.#signing
   }
 
   #closeChunk(): void {
@@ -91,12 +99,16 @@ export class CustodySender {
     this.#signing = this.#signing.then(async () => {
       const payloadHash = await hashSteps(steps, this.#key.tensors)
       this.#outlet.sendCustody(await signChunk({ ...chunk, payloadHash }, this.#identity.privateKey))
+      this.#unsignedRows -= chunk.rows
+      this.#onSigned(chunk.firstPosition + chunk.rows)
     })
   }
 }
 
 /** What a receiver found: a proof for the server, or whose fault it is that there is none. */
-export type Verdict = { readonly ok: true; readonly proof: Bytes } | { readonly ok: false; readonly error: ManyhandsError }
+export type Verdict =
+  | { readonly ok: true; readonly proof: Bytes; /** Position after the chunk's last row. */ readonly end: number }
+  | { readonly ok: false; readonly error: ManyhandsError }
 
 export class CustodyReceiver {
   readonly #key: LinkKey
@@ -152,7 +164,8 @@ export class CustodyReceiver {
         }
         if (!(await checkSender(signedChunk, this.#senderKey)))
           throw new ManyhandsError('bad-signature', 'A chunk is not signed by the peer that sent it.')
-        this.#onVerdict({ ok: true, proof: await countersign(signedChunk, this.#identity.privateKey) })
+        const proof = await countersign(signedChunk, this.#identity.privateKey)
+        this.#onVerdict({ ok: true, proof, end: seen.firstPosition + seen.rows })
       } catch (thrown) {
         if (!(thrown instanceof ManyhandsError)) throw thrown
         this.#onVerdict({ ok: false, error: thrown })

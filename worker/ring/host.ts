@@ -2,7 +2,8 @@
  * The last stage's part of a session: it takes the prompt from the requester, feeds the ring, chooses each token, streams
  * it, and ends the answer. The ring closes here, without the requester. docs/protocol.md [HO].
  */
-import type { CustodyReceiver, CustodySender, Outgoing } from '../../link/custody-link.ts'
+import type { CustodyReceiver, CustodySender } from '../../link/custody-link.ts'
+import type { HistoryStep } from '../../link/history.ts'
 import type { PeerLink } from '../../link/peer-link.ts'
 import { concatBytes, toHex, type Bytes } from '../../protocol/bytes.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
@@ -37,7 +38,7 @@ export class AnswerHost {
   #result: Bytes | undefined
   #acked = 0
   /** The next ring step, held back while too much is unacknowledged. */
-  #heldBack: Outgoing | undefined
+  #heldBack: HistoryStep | undefined
   #finishing = false
 
   constructor(session: StageSession, ports: SessionPorts) {
@@ -89,13 +90,13 @@ export class AnswerHost {
   }
 
   /** First row of a step whose logits are wanted: the prompt's last and everything after it. */
-  logitsFrom(step: Outgoing): number {
+  logitsFrom(step: HistoryStep): number {
     if (!this.#start) return step.rows
     return Math.min(step.rows, Math.max(0, this.#start.promptLength - 1 - step.position))
   }
 
   /** The stage's outputs of one step. */
-  async emit(step: Outgoing, outputs: readonly TensorValue[], computeMicros: number): Promise<void> {
+  async emit(step: HistoryStep, outputs: readonly TensorValue[], computeMicros: number): Promise<void> {
     const { decoder } = this.#ports.engine.manifest
     if (this.#finishing || !this.#start) return
     if (!decoder) {
@@ -160,7 +161,7 @@ export class AnswerHost {
     void this.#feed(next)
   }
 
-  async #feed(step: Outgoing): Promise<void> {
+  async #feed(step: HistoryStep): Promise<void> {
     try {
       if (this.#ring) (await this.#ring).sender.send(step)
       else this.#session.enqueue(step)

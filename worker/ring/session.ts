@@ -2,7 +2,8 @@
  * One session on one stage: steps come in on the link from upstream, run in turn, and go out on the link downstream, each
  * side under custody. The last stage's session also hosts the answer (see host.ts). docs/protocol.md [SE].
  */
-import { CustodyReceiver, CustodySender, type Outgoing, type Verdict } from '../../link/custody-link.ts'
+import { CustodyReceiver, CustodySender, type Verdict } from '../../link/custody-link.ts'
+import type { HistoryStep } from '../../link/history.ts'
 import type { PeerLink } from '../../link/peer-link.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
@@ -73,7 +74,7 @@ export class StageSession {
   }
 
   /** A step to run here, in turn: from the wire, or from this very peer when it is first and last stage in one. */
-  enqueue(step: Outgoing): void {
+  enqueue(step: HistoryStep): void {
     const { engine, scheduler } = this.#ports
     if (step.rows > this.ticket.maxRows)
       throw new ManyhandsError('bad-message', `A step carries ${step.rows} rows; this session's runs have ${this.ticket.maxRows} at most.`)
@@ -173,7 +174,7 @@ export class StageSession {
     return connected
   }
 
-  async #emit(step: Outgoing, output: StepOutput): Promise<void> {
+  async #emit(step: HistoryStep, output: StepOutput): Promise<void> {
     if (this.#closed) return
     const computeMicros = step.computeMicros + Math.round(output.runMs * 1000)
     if (this.#host) return this.#host.emit(step, output.outputs, computeMicros)
