@@ -61,10 +61,10 @@ export interface StageJob {
 export const stagePeers = (tickets: readonly Ticket[]): Set<PeerId> => new Set(tickets.flatMap((t) => t.stages.map((s) => s.peer)))
 
 /** Chunks that stages signed as senders: what audits could reach at most. */
-export function stageChunks({ tickets, chunks }: Answered): number {
+export function stageChunks(answered: Answered): number {
   let all = 0
-  for (const ticket of tickets) {
-    for (const link of sessionLinks(ticket)) if (link !== promptLink(ticket)) all += chunks(ticket.generation, link).length
+  for (const ticket of answered.tickets) {
+    for (const link of sessionLinks(ticket)) if (link !== promptLink(ticket)) all += answered.chunks(ticket.generation, link).length
   }
   return all
 }
@@ -190,11 +190,12 @@ function unbroken(pieces: readonly Dated[], from: number): Chunk[] {
 }
 
 /** The answer's first token stands at the prompt's end. Without an answer no logits are wanted of any row. */
-function promptLength({ tickets, chunks }: Answered): number {
-  const first = tickets.flatMap((ticket) =>
-    chunks(ticket.generation, answerLink(ticket))
+function promptLength(answered: Answered): number {
+  const first = answered.tickets.flatMap((ticket) =>
+    answered
+      .chunks(ticket.generation, answerLink(ticket))
       .slice(0, 1)
       .map((c) => c.firstPosition),
   )
-  return first.length > 0 ? Math.min(...first) : (tickets[0]?.maxPositions ?? 0)
+  return first.length > 0 ? Math.min(...first) : (answered.tickets[0]?.maxPositions ?? 0)
 }
