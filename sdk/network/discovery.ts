@@ -4,15 +4,19 @@
  */
 import * as v from 'valibot'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
-import type { Hash, Revision } from '../../protocol/ids.ts'
+import { maxEvidenceBytes } from '../../protocol/evidence.ts'
+import type { Hash, Revision, SessionId } from '../../protocol/ids.ts'
 import { sha256 } from '../../protocol/hash.ts'
 import { maxManifestBytes } from '../../protocol/limits.ts'
 import { parseManifest, revisionOf, type BlobRef, type Manifest } from '../../protocol/manifest.ts'
+import { receiptSchema, type Receipt } from '../../protocol/receipt.ts'
 import { wellKnownSchema } from '../../protocol/server-messages.ts'
 
 export interface ServerInfo {
   readonly base: URL
   readonly serverKey: string
+  /** Keys of former times: what they signed still counts. */
+  readonly pastKeys: readonly string[]
   readonly socketUrl: string
   readonly broker: { readonly host: string; readonly port: number; readonly path: string; readonly secure: boolean }
   readonly blobsUrl: string
@@ -24,6 +28,7 @@ export interface ServerInfo {
 const discoveryMs = 10_000
 /** The well-known document is a screenful. */
 const maxDocumentBytes = 64 * 1024
+const receiptsSchema = v.object({ receipts: v.array(receiptSchema) })
 
 /** @throws ManyhandsError unavailable, bad-input, insecure-context */
 export async function discover(server: string, signal?: AbortSignal): Promise<ServerInfo> {
@@ -37,7 +42,7 @@ export async function discover(server: string, signal?: AbortSignal): Promise<Se
   const bytes = await fetchBytes(new URL('/.well-known/manyhands.json', base).href, maxDocumentBytes, 'default', signal)
   const parsed = v.safeParse(wellKnownSchema, parseJson(bytes, server))
   if (!parsed.success) throw new ManyhandsError('unavailable', `${server} answers, but not as a Manyhands server.`)
-  const { serverKey, socket, broker, blobs, manifests, engine } = parsed.output
+  const { serverKey, pastKeys, socket, broker, blobs, manifests, engine } = parsed.output
   const at = (path: string) => new URL(path, base)
   const socketUrl = at(socket)
   socketUrl.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:'
@@ -46,6 +51,7 @@ export async function discover(server: string, signal?: AbortSignal): Promise<Se
   return {
     base,
     serverKey,
+    pastKeys,
     socketUrl: socketUrl.href,
     broker: {
       host: brokerUrl.hostname,
@@ -77,6 +83,18 @@ export function fetchBlob(info: ServerInfo, ref: BlobRef, signal?: AbortSignal):
     throw new ManyhandsError('hash-mismatch', 'A file arrived that is not what its address says.')
   })
 }
+
+/** A request's receipts, from the first to the last of its successors. @throws ManyhandsError not-found, unavailable */
+export async function fetchReceipts(info: ServerInfo, request: SessionId, signal?: AbortSignal): Promise<Receipt[]> {
+  const bytes = await fetchBytes(new URL(`/v1/receipts/${request}`, info.base).href, maxDocumentBytes, 'default', signal)
+  const parsed = v.safeParse(receiptsSchema, parseJson(bytes, 'The receipts'))
+  if (!parsed.success) throw new ManyhandsError('unavailable', 'The server sent receipts that are none.')
+  return parsed.output.receipts
+}
+
+/** What proves a session's receipt, for its receipt file. @throws ManyhandsError not-found, unavailable */
+export const fetchEvidence = (info: ServerInfo, session: SessionId, signal?: AbortSignal): Promise<Uint8Array> =>
+  fetchBytes(new URL(`/v1/receipts/${session}/evidence`, info.base).href, maxEvidenceBytes, 'default', signal)
 
 /** What is named by its hash is kept by the browser for ever: also when it was damaged, so a second try goes past its cache. */
 async function twice<T>(get: (cache: RequestCache) => Promise<T>): Promise<T> {
