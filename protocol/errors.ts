@@ -14,6 +14,7 @@ export const errorCodes = [
   'busy', // every place is taken; retryAfterMs says when to come again
   'closed', // this connection or session was closed by its owner
   'context-overflow', // prompt (and answer) longer than the model's context
+  'disputed', // those who computed it did not agree on what it is
   'engine-failed', // the ONNX session could not be made or run
   'gap', // a frame beyond the rows held: ask again from `held`
   'hash-mismatch', // bytes that are not what their address says
@@ -37,6 +38,7 @@ export type ErrorCode = (typeof errorCodes)[number]
 
 const retryableCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'busy',
+  'disputed',
   'no-volunteers',
   'peer-lost',
   'rate-limited',

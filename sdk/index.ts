@@ -5,6 +5,7 @@ import { RequesterNetwork } from './requester/network.ts'
 import type { ConnectOptions, Network } from './types.ts'
 
 export { ManyhandsError, type ErrorCode } from '../protocol/errors.ts'
+export { BrokenAnswer, type PartialAnswer } from './requester/broken-answer.ts'
 export { createIdentity } from '../protocol/keys.ts'
 export { checkReceipt } from '../protocol/receipt.ts'
 export type * from './types.ts'

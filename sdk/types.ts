@@ -6,11 +6,12 @@ import type { Tensor } from 'onnxruntime-common'
 import type { ManyhandsError } from '../protocol/errors.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Finish } from '../protocol/link-messages.ts'
+import type { ReceiptFileJson } from '../protocol/receipt-file.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { ModelInfo } from '../protocol/server-messages.ts'
 import type { Backend, Ticket } from '../protocol/ticket.ts'
 
-export type { ModelInfo, Receipt, Finish, Backend, Identity, ManyhandsError }
+export type { ModelInfo, Receipt, ReceiptFileJson, Finish, Backend, Identity, ManyhandsError }
 
 // ---- Asking --------------------------------------------------------------------------------------------------------
 
@@ -36,7 +37,7 @@ export interface Network extends EventTarget, AsyncDisposable {
    */
   generate(model: string, input: string | readonly Message[], options?: GenerateOptions): Generation
   /** One pass of any ONNX model: the graph's input names to tensors, f32 or integers as the model declares. */
-  run(model: string, feeds: Readonly<Record<string, Tensor>>, options?: CallOptions): Promise<RunResult>
+  run(model: string, feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult>
   /** A file that the model brings along (an OCR model's `characters`), checked against its hash. */
   file(model: string, name: string): Promise<Uint8Array>
   close(): Promise<void>
@@ -47,10 +48,23 @@ export interface Message {
   readonly content: string
 }
 
+/**
+ * How an answer is made sure of. `audit` (default): one pipeline computes it, at full speed; afterwards other volunteers compute
+ * drawn parts of it again, and what they find wrong is corrected. `quorum`: so many pipelines that share no volunteer must come to the
+ * same answer before any of it is given out; where they don't, further ones decide, 2n - 1 in all at most.
+ */
+export type Verification = 'audit' | { readonly quorum: 2 | 3 }
+
 export interface CallOptions {
   /** Aborting stops the work at the volunteers too. */
   readonly signal?: AbortSignal
+  readonly verify?: Verification
   onProgress?(progress: Progress): void
+}
+
+export interface RunOptions extends CallOptions {
+  /** Results that were handed out were found wrong: these take their place. */
+  onCorrection?(correction: RunCorrection): void
 }
 
 export interface GenerateOptions extends CallOptions {
@@ -63,6 +77,25 @@ export interface GenerateOptions extends CallOptions {
   readonly seed?: number
   /** Texts that end the answer; they are cut off it. At most 8. */
   readonly stop?: string | readonly string[]
+  /**
+   * Text that was given out was found wrong, in the middle of the answer or up to five minutes after it: this takes its place. Called
+   * before the promise resolves where it had not yet; not called where the answer asked again is the same.
+   */
+  onCorrection?(correction: Correction): void
+}
+
+export interface Correction {
+  /** The whole answer, as it is now. */
+  readonly answer: Generated
+  /** So many characters of the text given out before still stand. */
+  readonly from: number
+  /** What was found, in a sentence. */
+  readonly reason: string
+}
+
+export interface RunCorrection {
+  readonly outputs: Readonly<Record<string, Tensor>>
+  readonly reason: string
 }
 
 export type Progress =
@@ -70,12 +103,33 @@ export type Progress =
   | { readonly phase: 'connecting' }
   | { readonly phase: 'prompt'; readonly promptTokens: number }
   | { readonly phase: 'answer'; readonly tokens: number }
+  /** A part of the pipeline is being replaced; the answer goes on by itself. */
+  | { readonly phase: 'waiting'; readonly reason: string }
+  /** What came was found wrong and is asked again. */
+  | { readonly phase: 'correcting'; readonly reason: string }
 
-/** Iterating yields text pieces that only ever append; awaiting yields the whole. Both may be used, once each. */
-export interface Generation extends AsyncIterable<string>, PromiseLike<Generated> {
-  /** Settles with the request's signed receipt, some moments after the answer; rejects when none came. */
+/** What can be proved of an answer. All reject with `timeout` when nothing came, and with what the answer broke off with. */
+export interface Proofs {
+  /** The server's signed receipt, some moments after the answer; provisional as a rule. */
   readonly receipt: Promise<Receipt>
+  /** The same of every pipeline that agreed; one without a quorum. */
+  readonly receipts: Promise<readonly Receipt[]>
+  /**
+   * The last receipt: `settled`, once the audits drawn are done, or `corrected`, of the answer that took this one's place. Some minutes
+   * after the answer at most.
+   */
+  readonly settled: Promise<Receipt>
+  /** All of it as one file, proved or not by anyone with `npm run receipt -- verify FILE`: receipts, evidence, prompt and answer. */
+  record(): Promise<ReceiptFileJson>
 }
+
+/**
+ * Iterating yields text pieces that only ever append; awaiting yields the whole. Both may be used, once each. The promise resolves at
+ * the answer's end with what is then known: an answer found wrong before that is asked again first, and what is found later
+ * comes by {@link GenerateOptions.onCorrection} and {@link Proofs.settled}. Where it breaks off after its first token, it rejects with a
+ * `BrokenAnswer`, which has what had come.
+ */
+export interface Generation extends AsyncIterable<string>, PromiseLike<Generated>, Proofs {}
 
 export interface StageInfo {
   readonly peer: string
@@ -102,13 +156,13 @@ export interface Generated {
   readonly stages: readonly StageInfo[]
   readonly timing: Timing
   readonly ticket: Ticket
+  /** Asked again, because what had come first was found wrong. */
+  readonly corrected: boolean
 }
 
-export interface RunResult {
+export interface RunResult extends Proofs {
   readonly outputs: Readonly<Record<string, Tensor>>
   readonly stages: readonly StageInfo[]
-  /** As {@link Generation.receipt}. */
-  readonly receipt: Promise<Receipt>
 }
 
 // ---- Giving --------------------------------------------------------------------------------------------------------

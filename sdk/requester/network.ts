@@ -3,43 +3,60 @@
  * `run` are written on top, in generation.ts and run.ts.
  */
 import { rtcChannel } from '../../link/channel.ts'
-import { deferred, type Deferred } from '../../link/deferred.ts'
+import { deferred } from '../../link/deferred.ts'
 import { LinkTable } from '../../link/link-table.ts'
 import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
 import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
-import type { Revision, SessionId } from '../../protocol/ids.ts'
+import type { PeerId, Revision, SessionId } from '../../protocol/ids.ts'
 import { createIdentity, type Identity } from '../../protocol/keys.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
+import { receiptFile, type ReceiptFileJson } from '../../protocol/receipt-file.ts'
 import { checkReceipt, type Receipt } from '../../protocol/receipt.ts'
-import type { Sampling } from '../../protocol/sampling.ts'
 import type { ModelInfo, ServerMessage } from '../../protocol/server-messages.ts'
 import type { Step } from '../../protocol/frames.ts'
 import { checkTicket, type TicketStage } from '../../protocol/ticket.ts'
 import { ControlSocket, type Welcome } from '../network/control-socket.ts'
-import { discover, fetchBlob, fetchManifest, type ServerInfo } from '../network/discovery.ts'
+import { discover, fetchBlob, fetchEvidence, fetchManifest, fetchReceipts, type ServerInfo } from '../network/discovery.ts'
 import { findModel } from '../network/find-model.ts'
 import { PeerHub } from '../network/peer-hub.ts'
-import type { CallOptions, ConnectOptions, GenerateOptions, Generation, Message, Network, NetworkState, RunResult } from '../types.ts'
+import type {
+  CallOptions,
+  ConnectOptions,
+  GenerateOptions,
+  Generation,
+  Message,
+  Network,
+  NetworkState,
+  RunOptions,
+  RunResult,
+} from '../types.ts'
 import type { Tensor } from 'onnxruntime-common'
 import { Asking } from './asking.ts'
 import { Generating } from './generation.ts'
+import { prepare } from './question.ts'
 import { runModel } from './run.ts'
+import { NewsDesk, type SessionNews } from './session-news.ts'
+import type { SessionSource, SessionTerms, Told } from './session-source.ts'
 
-/** A receipt follows its answer when the last proofs are in; past this there is none. */
-const receiptMs = 30_000
 /** Manifests and small files kept, by hash. */
 const maxKept = 32
 
-export class RequesterNetwork extends EventTarget implements Network {
+/** A request under way, by its `open`. */
+interface Opened {
+  readonly asking: Asking
+  readonly onProgress: CallOptions['onProgress']
+}
+
+export class RequesterNetwork extends EventTarget implements Network, SessionSource {
   readonly #info: ServerInfo
   readonly #identity: Identity
   readonly #socket: ControlSocket
   readonly #hub: PeerHub
   readonly #links: LinkTable
   readonly #askings = new Map<SessionId, Asking>()
-  readonly #byOpenId = new Map<number, Asking>()
-  readonly #receipts = new Map<SessionId, Deferred<Receipt>>()
+  readonly #byOpenId = new Map<number, Opened>()
+  readonly #news = new NewsDesk()
   readonly #manifests = new Map<Revision, Promise<Manifest>>()
   readonly #files = new Map<string, Promise<Uint8Array>>()
   readonly #tokenizers = new Map<string, Promise<ChatTokenizer>>()
@@ -113,10 +130,10 @@ export class RequesterNetwork extends EventTarget implements Network {
   }
 
   generate(model: string, input: string | readonly Message[], options: GenerateOptions = {}): Generation {
-    return new Generating(this, model, input, options)
+    return new Generating(this, prepare(this, model, input, options), options)
   }
 
-  run(model: string, feeds: Readonly<Record<string, Tensor>>, options: CallOptions = {}): Promise<RunResult> {
+  run(model: string, feeds: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
     return runModel(this, model, feeds, options)
   }
 
@@ -134,7 +151,7 @@ export class RequesterNetwork extends EventTarget implements Network {
     this.#closing.abort()
     this.#firstWelcome.reject(reason)
     for (const asking of this.#askings.values()) asking.fail(reason)
-    for (const receipt of this.#receipts.values()) receipt.reject(reason)
+    this.#news.close(reason)
     this.#links.closeAll(reason)
     this.#hub.close()
     this.#socket.close()
@@ -170,14 +187,11 @@ export class RequesterNetwork extends EventTarget implements Network {
    * @throws ManyhandsError no-volunteers, busy, context-overflow, peer-lost, aborted …
    */
   async open(
-    revision: Revision,
-    maxPositions: number,
-    sampling: Sampling | null,
-    tensors: { feeds: number; answer: number },
+    { tensors, ...terms }: SessionTerms,
     onStep: (step: Step) => void,
     options: CallOptions,
-  ): Promise<{ asking: Asking; receipt: Promise<Receipt> }> {
-    const { id, reply } = await this.#socket.request((id) => ({ t: 'open', id, revision, maxPositions, sampling }), 'route', {
+  ): Promise<{ asking: Asking; news: SessionNews }> {
+    const { id, reply } = await this.#socket.request((id) => ({ t: 'open', id, ...terms }), 'route', {
       signal: options.signal,
       interim: (message) => message.t === 'queued' && options.onProgress?.({ phase: 'queued', ahead: message.ahead }),
     })
@@ -189,13 +203,13 @@ export class RequesterNetwork extends EventTarget implements Network {
       this.#byOpenId.delete(id)
     }
     try {
-      if (ticket.revision !== revision || ticket.requester.peer !== this.#identity.id)
+      if (ticket.revision !== terms.revision || ticket.requester.peer !== this.#identity.id)
         throw new ManyhandsError('bad-ticket', 'The server routed another request than this one.')
       const link = await abortable(this.#links.to((ticket.stages.at(-1) as TicketStage).peer), options.signal)
       const proof = (bytes: Uint8Array<ArrayBuffer>) => void this.#socket.sendBinary(bytes)
       const asking = new Asking(ticket, tensors.feeds, tensors.answer, { identity: this.#identity, link, proof }, { step: onStep })
       this.#askings.set(ticket.session, asking)
-      this.#byOpenId.set(id, asking)
+      this.#byOpenId.set(id, { asking, onProgress: options.onProgress })
       const onAbort = () => asking.fail(new ManyhandsError('aborted', 'Stopped.'))
       options.signal?.addEventListener('abort', onAbort, { once: true })
       void asking.ended
@@ -204,31 +218,27 @@ export class RequesterNetwork extends EventTarget implements Network {
           options.signal?.removeEventListener('abort', onAbort)
           forget()
         })
-      return { asking, receipt: this.#awaitReceipt(asking) }
+      return { asking, news: this.#news.follow(ticket.session, asking.ended) }
     } catch (thrown) {
       forget()
       throw thrown
     }
   }
 
-  /** The signed receipt of a session: some moments after its end, or never. */
-  #awaitReceipt(asking: Asking): Promise<Receipt> {
-    const { session } = asking.ticket
-    const waiting = deferred<Receipt>()
-    waiting.promise.catch(() => undefined)
-    this.#receipts.set(session, waiting)
-    void asking.ended
-      .catch(() => undefined)
-      .then(() => setTimeout(() => waiting.reject(new ManyhandsError('timeout', 'The server sent no receipt for this answer.')), receiptMs))
-      .then((timer) =>
-        waiting.promise
-          .catch(() => undefined)
-          .then(() => {
-            clearTimeout(timer)
-            this.#receipts.delete(session)
-          }),
-      )
-    return waiting.promise
+  dispute(sessions: readonly SessionId[]): void {
+    this.#socket.send({ t: 'dispute', sessions: [...sessions] })
+  }
+
+  fault(session: SessionId, peer: PeerId, error: ManyhandsError): void {
+    this.#socket.send({ t: 'fault', session, peer, error: error.toWire() })
+  }
+
+  async record(receipt: Receipt, told: Told): Promise<ReceiptFileJson> {
+    const [receipts, evidence] = await Promise.all([
+      fetchReceipts(this.#info, receipt.request, this.#closing.signal),
+      fetchEvidence(this.#info, receipt.session, this.#closing.signal),
+    ])
+    return receiptFile({ server: this.#info.base.href, receipts, evidence, ...told })
   }
 
   // ------------------------------------------------------------------------------------------------------------------
@@ -251,13 +261,15 @@ export class RequesterNetwork extends EventTarget implements Network {
 
   #message(message: ServerMessage): void {
     if (message.t === 'receipt') void this.#takeReceipt(message.receipt)
-    if (message.t === 'error' && message.id !== undefined) this.#byOpenId.get(message.id)?.fail(fromWire(message.error))
+    if (message.t === 'error' && message.id !== undefined) this.#byOpenId.get(message.id)?.asking.fail(fromWire(message.error))
+    if (message.t === 'wrong') this.#news.wrong(message.session, message.reason)
+    if (message.t === 'waiting') this.#byOpenId.get(message.id)?.onProgress?.({ phase: 'waiting', reason: message.reason })
     if (message.t === 'session-closed') this.#askings.get(message.session)?.fail(new ManyhandsError('peer-lost', 'The session was closed.'))
   }
 
   async #takeReceipt(receipt: Receipt): Promise<void> {
     if (!this.#serverKeys.includes(receipt.serverKey) || !(await checkReceipt(receipt))) return
-    this.#receipts.get(receipt.request)?.resolve(receipt)
+    this.#news.receipt(receipt)
   }
 
   #deliver(session: SessionId, from: string, use: (asking: Asking) => void): void {

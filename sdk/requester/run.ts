@@ -1,55 +1,77 @@
 /**
  * `net.run`: one pass of any ONNX model. The feeds are checked against the manifest before anything is sent; the results are
- * onnxruntime tensors by output name.
+ * onnxruntime tensors by output name. Results are given out whole, when as many pipelines as were asked for agree on them.
  */
 import { Tensor } from 'onnxruntime-common'
-import { ManyhandsError } from '../../protocol/errors.ts'
+import { deferred } from '../../link/deferred.ts'
+import { equalBytes } from '../../protocol/bytes.ts'
+import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
-import {
-  checkShape,
-  dtypeSize,
-  elementCount,
-  packTensors,
-  unpackTensors,
-  type DType,
-  type TensorSpec,
-  type TensorValue,
-} from '../../protocol/tensors.ts'
+import { checkShape, dtypeSize, elementCount, packTensors, type DType, type TensorValue } from '../../protocol/tensors.ts'
 import { feedSpecs } from '../../worker/ring/step-tensors.ts'
-import type { CallOptions, RunResult } from '../types.ts'
+import type { RunOptions, RunResult } from '../types.ts'
+import { follow } from './follow.ts'
 import type { RequesterNetwork } from './network.ts'
+import { RunAsking, type Job, type RunAgreed, type RunAnswer } from './run-pipeline.ts'
+import type { SessionSource } from './session-source.ts'
+import { pipelinesFor } from './verification.ts'
 
 export async function runModel(
   network: RequesterNetwork,
   model: string,
   feeds: Readonly<Record<string, Tensor>>,
-  options: CallOptions,
+  options: RunOptions,
 ): Promise<RunResult> {
+  const pipelines = pipelinesFor(options.verify)
   const revision = await network.revision(model, options.signal)
   const manifest = await network.manifest(revision, options.signal)
   if (manifest.decoder) throw new ManyhandsError('bad-input', `${manifest.name} generates text. Use generate().`)
-  const payload = packTensors(readFeeds(manifest, feeds))
+  const packed = packTensors(readFeeds(manifest, feeds))
   options.signal?.throwIfAborted()
-  const results = resultSpecs(manifest)
-  let answer: Uint8Array | undefined
-  const tensors = { feeds: feedSpecs(manifest).length, answer: results.length }
-  const { asking, receipt } = await network.open(revision, 1, null, tensors, (step) => (answer = step.payload), options)
-  asking.start(1, 0)
-  asking.send(0, 1, payload)
-  await asking.flush()
-  const { signature } = await asking.ended
-  if (!answer) throw new ManyhandsError('peer-lost', 'The session ended without a result.')
-  await asking.checkAnswer(answer, signature)
-  const values = unpackTensors(answer, results)
+  const results = manifest.outputs.filter((o) => o.role === 'result')
+  return runJob(network, { revision, feeds: packed, feedTensors: feedSpecs(manifest).length, results, pipelines, options })
+}
+
+/** Resolves with the first results; what is found wrong with them later goes to `onCorrection`. */
+export async function runJob(source: SessionSource, job: Job): Promise<RunResult> {
+  const { options } = job
+  const first = deferred<RunAgreed>()
+  let last: RunAgreed | undefined
+  const settled = follow<RunAgreed>({
+    ask: (corrects) => new RunAsking(source, job, corrects),
+    correcting: (reason) => options.onProgress?.({ phase: 'correcting', reason }),
+    answered: (agreed, reason) => {
+      const changed = last !== undefined && reason !== undefined && !equalBytes(last.answer.packed, agreed.answer.packed)
+      last = agreed
+      if (changed) options.onCorrection?.({ outputs: outputs(job, agreed.answer), reason })
+      first.resolve(agreed)
+    },
+  })
+  settled.catch((thrown: unknown) => first.reject(asError(thrown)))
+  const { answer, pipelines } = await first.promise
+  const receipts = Promise.all(pipelines.map(({ news }) => news.receipt))
+  receipts.catch(() => undefined)
+  const [{ stages, news }] = pipelines as readonly [RunAgreed['pipelines'][number]]
   return {
-    outputs: Object.fromEntries(results.map((spec, i) => [spec.name, toTensor(values[i] as TensorValue)])),
-    stages: asking.ticket.stages.map(({ peer, blocks, backend }) => ({ peer, blocks, backend })),
-    receipt,
+    outputs: outputs(job, answer),
+    stages: stages.map(({ peer, blocks, backend }) => ({ peer, blocks, backend })),
+    receipt: news.receipt,
+    receipts,
+    settled,
+    record: async () => {
+      const { answer, pipelines } = last ?? (await first.promise)
+      const receipt = await (pipelines as readonly [RunAgreed['pipelines'][number]])[0].news.receipt
+      return source.record(receipt, {
+        prompt: { packed: job.feeds, tensors: job.feedTensors },
+        answer: { packed: answer.packed, tensors: job.results.length },
+        answerSignature: answer.signature,
+      })
+    },
   }
 }
 
-/** The model's results, in the order they travel in. */
-const resultSpecs = (manifest: Manifest): TensorSpec[] => manifest.outputs.filter((o) => o.role === 'result')
+const outputs = ({ results }: Job, { values }: RunAnswer): Record<string, Tensor> =>
+  Object.fromEntries(results.map((spec, i) => [spec.name, toTensor(values[i] as TensorValue)]))
 
 /** @throws ManyhandsError bad-input naming the tensor and what it should be */
 function readFeeds(manifest: Manifest, feeds: Readonly<Record<string, Tensor>>): TensorValue[] {

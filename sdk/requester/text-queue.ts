@@ -1,6 +1,6 @@
 /**
  * The answer's text between the tokens that arrive and the reader: a queue, bounded by the answer, that can be
- * iterated once.
+ * iterated once. It only ever appends: an answer that is told again adds to it where it goes on as what was said before.
  */
 import { deferred, type Deferred } from '../../link/deferred.ts'
 
@@ -8,11 +8,20 @@ export class TextQueue implements AsyncIterable<string> {
   readonly #pieces: string[] = []
   #waiting: Deferred<void> | undefined
   #end: { error?: unknown } | undefined
+  /** All that was said, read or not. */
+  text = ''
 
-  push(piece: string): void {
-    if (piece === '' || this.#end) return
-    this.#pieces.push(piece)
-    this.#wake()
+  /** Takes an answer from its beginning on, piece by piece; from where it differs from what was said, nothing of it is said. */
+  teller(): (piece: string) => void {
+    let at = 0
+    let parted = false
+    return (piece) => {
+      const known = this.text.slice(at, at + piece.length)
+      parted ||= !piece.startsWith(known)
+      if (parted) return
+      at += piece.length
+      this.#push(piece.slice(known.length))
+    }
   }
 
   finish(): void {
@@ -38,6 +47,13 @@ export class TextQueue implements AsyncIterable<string> {
         await this.#waiting.promise
       }
     }
+  }
+
+  #push(piece: string): void {
+    if (piece === '' || this.#end) return
+    this.text += piece
+    this.#pieces.push(piece)
+    this.#wake()
   }
 
   #wake(): void {

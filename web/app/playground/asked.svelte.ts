@@ -4,7 +4,7 @@
 import { asError, type ManyhandsError } from '../../../protocol/errors.ts'
 import type { Progress, Receipt, StageInfo, Timing } from '../../../sdk/types.ts'
 
-export type AskedPhase = 'asking' | 'queued' | 'connecting' | 'prompt' | 'answer' | 'done' | 'stopped' | 'failed'
+export type AskedPhase = 'asking' | Progress['phase'] | 'done' | 'stopped' | 'failed'
 
 export class Asked {
   phase: AskedPhase = $state('asking')

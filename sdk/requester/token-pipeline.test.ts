@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { evenRuns } from './generation.ts'
+import { evenRuns } from './token-pipeline.ts'
 
 it('a prompt is cut into runs that join up, fit, and leave no row alone unless it is the only one', () => {
   fc.assert(

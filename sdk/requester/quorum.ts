@@ -1,0 +1,169 @@
+/**
+ * Several pipelines compute one answer, apart from one another, until enough of them agree; where they can't any more, a
+ * further one decides. One pipeline alone is a quorum of one. What agreeing means is handed in.
+ */
+import { deferred } from '../../link/deferred.ts'
+import { asError, ManyhandsError } from '../../protocol/errors.ts'
+import type { SessionId } from '../../protocol/ids.ts'
+import type { SessionNews } from './session-news.ts'
+
+/** One pipeline's attempt at an answer. */
+export interface Pipeline<T> {
+  readonly session: SessionId
+  readonly news: SessionNews
+  /** Sends what is asked. */
+  begin(): void
+  /** Rejects when the pipeline broke off or its answer is not what was signed. */
+  readonly answer: Promise<T>
+  /** Its answer is not wanted any more; of no effect after its end. */
+  drop(): void
+}
+
+export type Candidate<T, P extends Pipeline<T>> = {
+  readonly pipeline: P
+  answer?: T
+  failure?: ManyhandsError
+}
+
+export interface QuorumPorts<T, P extends Pipeline<T>> {
+  /** A pipeline that shares no volunteer with these sessions. */
+  open(apart: SessionId[]): Promise<P>
+  /** Nothing that either has said so far contradicts the other. */
+  agree(a: Candidate<T, P>, b: Candidate<T, P>): boolean
+  /** They contradict each other: somebody should find out who is right. */
+  dispute(sessions: readonly SessionId[]): void
+}
+
+export class Quorum<T, P extends Pipeline<T>> {
+  readonly candidates: Candidate<T, P>[] = []
+  /** Those who agree, as many as were asked for or more, in the order they were opened. */
+  readonly agreed: Promise<readonly P[]>
+  /** Resolves when one was found wrong that counts: it agreed, or it was the only one. */
+  readonly wrong: Promise<{ session: SessionId; reason: string }>
+  readonly #size: number
+  readonly #ports: QuorumPorts<T, P>
+  readonly #done = deferred<readonly P[]>()
+  readonly #wrong = deferred<{ session: SessionId; reason: string }>()
+  #counted: readonly P[] = []
+  #over = false
+  #opening = false
+  /** Why no further pipeline can be had. */
+  #exhausted: ManyhandsError | undefined
+  #disputing = 0
+
+  constructor(size: number, ports: QuorumPorts<T, P>) {
+    this.#size = size
+    this.#ports = ports
+    this.agreed = this.#done.promise
+    this.agreed.catch(() => undefined)
+    this.wrong = this.#wrong.promise
+  }
+
+  /** Opens as many as must agree, then lets all begin. */
+  async start(): Promise<void> {
+    try {
+      while (this.candidates.length < this.#size && !this.#over) await this.#open()
+    } catch (thrown) {
+      this.#fail(this.#tooFew(asError(thrown)))
+    }
+    if (this.#over) return
+    for (const { pipeline } of this.candidates) pipeline.begin()
+    this.check()
+  }
+
+  /** Whenever one of them has said more. */
+  check(): void {
+    if (this.#over || this.candidates.length < this.#size) return
+    const alive = this.candidates.filter((c) => !c.failure)
+    const circles = alive.map((a) => alive.filter((b) => a === b || this.#ports.agree(a, b)))
+    if (circles.some((circle) => circle.length < alive.length)) this.#dispute(alive)
+    const settled = circles.map((circle) => circle.filter((c) => c.answer !== undefined))
+    const winner = settled.find((circle, i) => alive[i]?.answer !== undefined && circle.length >= this.#size)
+    if (winner) return this.#agree(winner)
+    if (circles.some((circle) => circle.length >= this.#size) || this.#opening) return
+    if (this.#exhausted || this.candidates.length >= 2 * this.#size - 1) return this.#fail(this.#noAgreement())
+    void this.#openAnother()
+  }
+
+  /** None of them is wanted any more. */
+  drop(): void {
+    this.#over = true
+    for (const { pipeline } of this.candidates) pipeline.drop()
+  }
+
+  async #open(): Promise<P> {
+    const pipeline = await this.#ports.open(this.candidates.map((c) => c.pipeline.session))
+    const candidate: Candidate<T, P> = { pipeline }
+    this.candidates.push(candidate)
+    void pipeline.answer
+      .then(
+        (answer) => (candidate.answer = answer),
+        (thrown: unknown) => (candidate.failure ??= asError(thrown)),
+      )
+      .then(() => this.check())
+    void pipeline.news.wrong.then((reason) => this.#foundWrong(candidate, reason))
+    if (this.#over) pipeline.drop()
+    return pipeline
+  }
+
+  async #openAnother(): Promise<void> {
+    this.#opening = true
+    try {
+      const pipeline = await this.#open()
+      if (!this.#over) pipeline.begin()
+    } catch (thrown) {
+      this.#exhausted = asError(thrown)
+    } finally {
+      this.#opening = false
+    }
+    this.check()
+  }
+
+  /** Before there is an agreement it costs one its voice; what has been agreed on is to be corrected. */
+  #foundWrong(candidate: Candidate<T, P>, reason: string): void {
+    const { pipeline } = candidate
+    if (this.#size === 1 || this.#counted.includes(pipeline)) return this.#wrong.resolve({ session: pipeline.session, reason })
+    if (this.#over) return
+    candidate.failure ??= new ManyhandsError('disputed', reason)
+    pipeline.drop()
+    this.check()
+  }
+
+  #dispute(alive: readonly Candidate<T, P>[]): void {
+    if (alive.length === this.#disputing) return
+    this.#disputing = alive.length
+    this.#ports.dispute(alive.map((c) => c.pipeline.session))
+  }
+
+  #agree(winners: readonly Candidate<T, P>[]): void {
+    this.#counted = winners.map((c) => c.pipeline)
+    this.drop()
+    this.#done.resolve(this.#counted)
+  }
+
+  #fail(error: ManyhandsError): void {
+    this.drop()
+    this.#done.reject(error)
+  }
+
+  #tooFew(error: ManyhandsError): ManyhandsError {
+    const had = this.candidates.length
+    if (error.code !== 'no-volunteers' || had === 0) return error
+    return new ManyhandsError(
+      'no-volunteers',
+      `${this.#size} pipelines that share no volunteer were asked for; there are volunteers for ${had}. ${error.message}`,
+      error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs },
+    )
+  }
+
+  /** They contradicted each other, or so many broke off that too few were left. */
+  #noAgreement(): ManyhandsError {
+    const failures = this.candidates.flatMap((c) => c.failure ?? [])
+    if (this.#disputing === 0) return failures.at(-1) ?? new ManyhandsError('internal', 'Pipelines that agree were not counted.')
+    const others = this.#exhausted ? ` No further pipeline could be had: ${this.#exhausted.message}` : ''
+    return new ManyhandsError(
+      'disputed',
+      `${this.candidates.length} pipelines computed this, and no ${this.#size} of them came to the same answer.${others}`,
+    )
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * One asking of a question, by one pipeline or by a quorum: tokens are given out as far as enough pipelines agree on them,
+ * as text.
+ */
+import type { SessionId } from '../../protocol/ids.ts'
+import type { Receipt } from '../../protocol/receipt.ts'
+import type { Finish, Generated, Timing } from '../types.ts'
+import { AnswerText } from './answer-text.ts'
+import type { Asked } from './follow.ts'
+import type { Question } from './question.ts'
+import { Quorum } from './quorum.ts'
+import type { SessionSource } from './session-source.ts'
+import { TokenBranch } from './token-branch.ts'
+import { TokenPipeline, type TokenAnswer } from './token-pipeline.ts'
+
+/** An answer, and the pipelines that agree on it. */
+export interface TokensAgreed {
+  readonly generated: Generated
+  readonly pipelines: readonly TokenPipeline[]
+}
+
+export class TokenAsking implements Asked<TokensAgreed> {
+  readonly answer: Promise<TokensAgreed>
+  readonly wrong: Promise<{ session: SessionId; reason: string }>
+  readonly text: AnswerText
+  readonly #question: Question
+  readonly #corrects: SessionId | undefined
+  readonly #branch: TokenBranch
+  readonly #quorum: Quorum<TokenAnswer, TokenPipeline>
+
+  /** @param say takes the text as it becomes certain */
+  constructor(source: SessionSource, question: Question, corrects: SessionId | undefined, say: (piece: string) => void) {
+    const { revision, tokenizer, eos, options } = question
+    const pipelines = corrects === undefined ? question.pipelines : 1
+    this.#question = question
+    this.#corrects = corrects
+    this.text = new AnswerText(tokenizer, eos, options.stop, say)
+    this.#branch = new TokenBranch(pipelines)
+    this.#quorum = new Quorum(pipelines, {
+      open: (apart) => {
+        const terms = { revision, ...(apart.length > 0 ? { apart } : {}), ...(corrects === undefined ? {} : { corrects }) }
+        return TokenPipeline.open(source, question, terms, options, () => this.#advance())
+      },
+      agree: (a, b) => this.#branch.agree(a.pipeline, b.pipeline),
+      dispute: (sessions) => source.dispute(sessions),
+    })
+    this.wrong = this.#quorum.wrong
+    this.answer = this.#ask()
+    this.answer.catch(() => undefined)
+  }
+
+  async settled(): Promise<Receipt> {
+    const receipts = await Promise.all((await this.#quorum.agreed).map(({ news }) => news.settled))
+    return receipts[0] as Receipt
+  }
+
+  drop(): void {
+    this.#quorum.drop()
+  }
+
+  async #ask(): Promise<TokensAgreed> {
+    const { onProgress } = this.#question.options
+    const opened = this.#quorum.start()
+    void opened.then(() => onProgress?.({ phase: 'prompt', promptTokens: this.#question.ids.length }))
+    const pipelines = await this.#quorum.agreed
+    const [{ ticket, arrivals, answer }] = pipelines as readonly [TokenPipeline]
+    const { finish } = await answer
+    this.#say(pipelines)
+    this.text.end()
+    const generated: Generated = {
+      text: this.text.text,
+      tokenIds: this.text.keptIds,
+      promptTokens: this.#question.ids.length,
+      finish: this.text.stopped ? ('stop' satisfies Finish) : finish,
+      stages: ticket.stages.map(({ peer, blocks, backend }) => ({ peer, blocks, backend })),
+      timing: timing(this.#question.startedAt, arrivals, ticket.stages.length),
+      ticket,
+      corrected: this.#corrects !== undefined,
+    }
+    return { generated, pipelines }
+  }
+
+  #advance(): void {
+    const lines = this.#quorum.candidates.flatMap((c) => (c.failure ? [] : [c.pipeline]))
+    this.#say(lines)
+    if (this.text.stopped) {
+      this.#branch.closed = true
+      for (const line of lines) if (line.ids.length >= this.#branch.ids.length) line.stop()
+    }
+    this.#quorum.check()
+  }
+
+  #say(lines: readonly TokenPipeline[]): void {
+    const agreed = this.#branch.advance(lines)
+    for (const id of agreed) this.text.push(id)
+    if (agreed.length > 0) this.#question.options.onProgress?.({ phase: 'answer', tokens: this.#branch.ids.length })
+  }
+}
+
+function timing(startedAt: number, arrivals: TokenPipeline['arrivals'], links: number): Timing {
+  const first = arrivals[0]
+  const last = arrivals.at(-1)
+  const decodeMs = first && last ? last.at - first.at : 0
+  const hopMs = arrivals.slice(1).map(({ at, computeMs }, i) => Math.max(0, at - (arrivals[i]?.at ?? at) - computeMs) / links)
+  return {
+    firstTokenMs: first ? first.at - startedAt : 0,
+    tokensPerSecond: decodeMs > 0 ? ((arrivals.length - 1) * 1000) / decodeMs : 0,
+    hopMs,
+  }
+}
