@@ -14,7 +14,8 @@ import { serverMessageSchema, type ServerMessage } from '../protocol/server-mess
 import { fuzzRuns, seededRandom } from '../testing/fuzz.ts'
 import { peerOf, plainManifest, revisionOf } from '../testing/swarms.ts'
 import type { Said } from './control-sockets.ts'
-import { Coordinator, type PublishedModel } from './coordinator.ts'
+import type { PublishedModel } from './catalogue.ts'
+import { Coordinator } from './coordinator.ts'
 import { openEmbedded, type Embedded } from './sqlite-store.ts'
 import { trustEverybody } from './trust-port.ts'
 

@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto'
 import type { PeerId, Revision } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
-import type { Manifest } from '../protocol/manifest.ts'
 import type { ModelInfo, Publication, ServerMessage } from '../protocol/server-messages.ts'
+import { modelInfo, type PublishedModel } from './catalogue.ts'
 import { missingSegments } from './chain.ts'
 import type { Caller, Said } from './control-sockets.ts'
 import { Roster } from './roster.ts'
@@ -15,12 +15,6 @@ import { Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
 import type { Trust } from './trust-port.ts'
 import { holds, isCounted, isServing, planOf, type StageCount, type Swarm } from './swarm.ts'
-
-export interface PublishedModel {
-  readonly revision: Revision
-  readonly manifest: Manifest
-  readonly publication: Publication
-}
 
 export interface CoordinatorPorts {
   readonly identity: Identity
@@ -72,6 +66,16 @@ export class Coordinator {
 
   models(): ModelInfo[] {
     return this.#roster.swarms().map((swarm) => this.#info(swarm))
+  }
+
+  /** Whether nothing lives in a swarm: without volunteers there are no sessions either. */
+  idle(revision: Revision): boolean {
+    return !this.#roster.swarm(revision)?.members.size
+  }
+
+  /** A swarm is another server's now: its volunteers go on there, with what they hold. */
+  moved(revision: Revision, url: string): void {
+    for (const { peer } of this.#roster.swarm(revision)?.members ?? []) this.#ports.send(peer, { t: 'moved', revision, url })
   }
 
   receive({ peer, key, network }: Caller, message: Said): void {
@@ -133,23 +137,16 @@ export class Coordinator {
 
   #info({ model, members }: Swarm): ModelInfo {
     const { revision, manifest, plan } = model
-    const bytes = manifest.graph.bytes + manifest.shards.reduce((sum, s) => sum + s.bytes, 0)
     const serving = [...members].filter(isServing)
     const whole = missingNow(model, members).length === 0
     const coming = missingSegments(model, [...members].filter(isCounted)).length === 0
-    return {
-      name: manifest.name,
-      title: manifest.title,
-      task: manifest.task,
-      license: manifest.license,
-      revision,
-      bytes,
-      context: manifest.decoder?.context ?? 0,
-      availability: whole ? 'available' : coming ? 'downloadable' : 'unavailable',
-      volunteers: [...members].filter(isCounted).length,
-      blocks: manifest.blocks.length,
-      stages: plan.map((range) => ({ blocks: [range.first, range.end], ready: serving.filter((v) => holds(v, range)).length })),
-      publication: this.#publications.get(revision) as Publication,
-    }
+    return modelInfo(
+      { revision, manifest, publication: this.#publications.get(revision) as Publication },
+      {
+        availability: whole ? 'available' : coming ? 'downloadable' : 'unavailable',
+        volunteers: [...members].filter(isCounted).length,
+        stages: plan.map((range) => ({ blocks: [range.first, range.end], ready: serving.filter((v) => holds(v, range)).length })),
+      },
+    )
   }
 }

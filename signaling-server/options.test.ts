@@ -30,9 +30,11 @@ it('without options serves this machine alone, from .manyhands', async () => {
 
 it('takes every option', async () => {
   const args =
-    '--data d --port 0 --host 0.0.0.0 --stages 3 --site s --stun stun:a:1 --stun stuns:b --turn turn:c:3478?transport=udp --turn-secret xyz --trust-proxy --new-key'
+    '--data d --database postgres://u@h/d --url https://hands.example/ --port 0 --host 0.0.0.0 --stages 3 --site s --stun stun:a:1 --stun stuns:b --turn turn:c:3478?transport=udp --turn-secret xyz --trust-proxy --new-key'
   expect(await parseServerOptions([...args.split(' '), '--anchors', file('anchors')])).toEqual({
     data: resolve('d'),
+    database: 'postgres://u@h/d',
+    url: 'https://hands.example',
     port: 0,
     host: '0.0.0.0',
     stages: 3,
@@ -49,6 +51,13 @@ it('takes the relay’s secret from the environment, where a list of processes d
   expect(options?.ice.turn?.secret).toBe('hidden')
 })
 
+it('takes the database from the environment as well; the command line goes first', async () => {
+  const env = { DATABASE_URL: 'postgresql://env/d' }
+  expect((await parseServerOptions([], env))?.database).toBe('postgresql://env/d')
+  expect((await parseServerOptions(['--database', 'postgresql://line/d'], env))?.database).toBe('postgresql://line/d')
+  expect(await parseServerOptions([], { DATABASE_URL: '' })).not.toHaveProperty('database')
+})
+
 it('gives nothing when help is asked for', async () => {
   expect(await parseServerOptions(['--help'])).toBeUndefined()
   expect(await parseServerOptions(['-h', '--port', 'x'])).toBeUndefined()
@@ -59,6 +68,10 @@ it.each([
   ['--port 65536', '65535'],
   ['--port -1', '--port'],
   ['--port 1e3', '--port'],
+  ['--database mysql://a/b', 'the address of a PostgreSQL'],
+  ['--url hands.example', '--url takes an address like'],
+  ['--url ftp://hands.example', '--url'],
+  ['--url https://hands.example/below', '--url'],
   ['--stages 0', '--stages takes a whole number from 1 to 8'],
   ['--stages 9', '--stages'],
   ['--stages many', '--stages'],

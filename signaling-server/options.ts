@@ -12,6 +12,9 @@ export const help = `Usage: npm start -- [options]
 Serves the site, the models of a library, and the network of their volunteers.
 
   --data DIR          library of models, keys and database (.manyhands)
+  --database URL      PostgreSQL instead, for several servers of one network; also from DATABASE_URL. Each has the same models
+                      in its DIR (one folder for all, or copies) and takes a part of them
+  --url URL           where clients reach this server, when others are told of it (http://localhost:PORT)
   --port P            ${defaultOptions.port} by default; 0 for any that is free
   --host H            address to listen at (${defaultOptions.host}: this machine only; 0.0.0.0: all)
   --stages N          stages that every model is cut into, 1 to ${maxStages}; 'auto' (the default): by size
@@ -38,6 +41,9 @@ export async function parseServerOptions(
 ): Promise<Parsed | undefined> {
   const values = parse(args)
   if (values.help) return undefined
+  const database = values.database ?? (env['DATABASE_URL'] || undefined)
+  if (database !== undefined && !/^postgres(ql)?:\/\//.test(database))
+    throw misuse('--database (or DATABASE_URL) takes the address of a PostgreSQL: postgresql://user:password@host/name.')
   const turnSecret = values['turn-secret'] ?? env['MANYHANDS_TURN_SECRET']
   const { stun = [], turn = [] } = values
   for (const url of stun) if (!/^stuns?:\S+$/.test(url)) throw misuse(`--stun takes a URL like stun:stun.example:3478, not '${url}'.`)
@@ -54,6 +60,8 @@ export async function parseServerOptions(
     anchors: values.anchors === undefined ? new Set() : await readAnchors(values.anchors),
     trustProxy: values['trust-proxy'],
     newKey: values['new-key'],
+    ...(database === undefined ? {} : { database }),
+    ...(values.url === undefined ? {} : { url: origin(values.url) }),
     ...(values.site === undefined ? {} : { site: resolve(values.site) }),
   }
 }
@@ -64,6 +72,8 @@ function parse(args: readonly string[]) {
       args: [...args],
       options: {
         data: { type: 'string', default: '.manyhands' },
+        database: { type: 'string' },
+        url: { type: 'string' },
         port: { type: 'string', default: String(defaultOptions.port) },
         host: { type: 'string', default: defaultOptions.host },
         stages: { type: 'string', default: 'auto' },
@@ -81,6 +91,14 @@ function parse(args: readonly string[]) {
   } catch (thrown) {
     throw misuse(thrown instanceof Error ? thrown.message : String(thrown))
   }
+}
+
+/** Without a path: files and sockets have their own below it. */
+function origin(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (!url || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '')
+    throw misuse(`--url takes an address like https://hands.example, not '${text}'.`)
+  return url.origin
 }
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {

@@ -4,32 +4,30 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
-import type { AddressInfo, Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { getRequestListener } from '@hono/node-server'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { openLibrary, type LibraryModel } from '../models/library.ts'
-import { utf8 } from '../protocol/bytes.ts'
-import { ManyhandsError } from '../protocol/errors.ts'
-import type { PeerId, Revision } from '../protocol/ids.ts'
+import type { PeerId } from '../protocol/ids.ts'
 import { maxSignalBytes, maxSocketBytes } from '../protocol/limits.ts'
 import type { WellKnown } from '../protocol/server-messages.ts'
 import { Broker } from './broker.ts'
-import { memoryBus } from './bus.ts'
+import { catalogueOf } from './catalogue.ts'
+import { Cells } from './cells.ts'
 import { clientAddress } from './client-address.ts'
 import { ControlSockets } from './control-sockets.ts'
 import { Coordinator } from './coordinator.ts'
+import { openDatabase } from './database.ts'
+import { Fellows } from './fellows.ts'
 import { createApp } from './http.ts'
 import { OfferedModels } from './library.ts'
+import { openListener, type Listener } from './listener.ts'
 import { serverMetrics } from './server-metrics.ts'
-import { networkPrefix } from './network-prefix.ts'
-import { RateLimiter } from './rate-limit.ts'
+import { Reception } from './reception.ts'
 import { serverKey } from './server-key.ts'
-import { openEmbedded } from './sqlite-store.ts'
 import type { StageCount } from './swarm.ts'
 import { trustEverybody } from './trust-port.ts'
 import { iceServers, type IceOptions } from './turn.ts'
@@ -37,6 +35,10 @@ import { iceServers, type IceOptions } from './turn.ts'
 export interface ServerOptions {
   /** Library of models, keys and database; made where it is not there. */
   readonly data: string
+  /** PostgreSQL's address, for several processes with the same library; without it the database is in `data`. */
+  readonly database?: string
+  /** Where clients reach this process; http://localhost:PORT when absent. */
+  readonly url?: string
   /** 0: any free one. */
   readonly port: number
   readonly host: string
@@ -73,18 +75,9 @@ export const defaultOptions: Omit<ServerOptions, 'data'> = {
   log: () => undefined,
 }
 
+const socketPath = '/v1/socket'
 /** Coordinator's clockwork: leases, queues, waiting proofs. */
 const tickMs = 500
-/** All headers of a request within this; nobody types them. */
-const headersMs = 10_000
-const requestMs = 30_000
-/** Between two files of one page's load. */
-const keepAliveMs = 15_000
-const maxHeaderBytes = 16 * 1024
-/** Sockets, plus what browsers open for files. */
-const maxConnections = 40_000
-/** Answers over HTTP to one network: a model's three hundred files, for a class of thirty at once. */
-const httpRate = { perSecond: 500, burst: 10_000, maxKeys: 20_000 }
 /** Clients that come back after a restart are spread over this, at a thousand a second. */
 const spreadMs = (clients: number) => Math.min(2_000, clients)
 
@@ -93,31 +86,46 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** @throws ManyhandsError bad-input when the port is taken or the folder can't be used */
 export async function startServer(given: Partial<ServerOptions> & { readonly data: string }): Promise<RunningServer> {
   const options: ServerOptions = { ...defaultOptions, ...given }
+  const addressOf = (request: IncomingMessage) => clientAddress(request, options.trustProxy)
+  const listener = await openListener(options.port, options.host, addressOf)
+  try {
+    return await serve(options, listener)
+  } catch (thrown) {
+    listener.close()
+    listener.closeAllConnections()
+    throw thrown
+  }
+}
+
+async function serve(options: ServerOptions, listener: Listener): Promise<RunningServer> {
   const { data, log } = options
   const ort = engineFiles()
+  const url = options.url ?? `http://localhost:${listener.port}`
   const key = await serverKey(data, options.newKey)
   const { identity } = key
-  const { store, ownership } = openEmbedded(data, '')
-  const bus = memoryBus('this')
-  const epochs = new Map<string, number>()
-  const epochOf = (revision: Revision) => epochs.get(revision) ?? 0
-  const secret = randomBytes(32)
   const boot = randomBytes(8).toString('hex')
-  const broker = new Broker({ secret, now: Date.now })
+  const database = await openDatabase({ data, database: options.database, name: boot, url })
+  const { store, ownership } = database
+  const broker = new Broker({ secret: randomBytes(32), now: Date.now })
   let draining = false
   const failed = (thrown: unknown) => log(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
+  // What peers wrote may stand in it: a line stays a line.
+  const logLine = (line: string) => log(line.replace(/\p{Cc}+/gu, ' '))
 
   const coordinator: Coordinator = new Coordinator({
     identity,
     store,
     stages: options.stages,
     trust: trustEverybody,
-    epochOf,
-    send: (peer, message) => sockets.send(peer, message),
+    epochOf: (revision) => cells.epochOf(revision) ?? 0,
+    send: (peer, message) => {
+      const sent = sockets.send(peer, message)
+      if (sent) reception.said(peer, message)
+      return sent
+    },
     now: Date.now,
     uptime: () => performance.now(),
-    // What peers wrote may stand in it: a line stays a line.
-    log: (line) => log(line.replace(/\p{Cc}+/gu, ' ')),
+    log: logLine,
     failed,
   })
   const sockets: ControlSockets = new ControlSockets({
@@ -128,61 +136,93 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
       peer,
       brokerToken: broker.tokenFor(peer),
       iceServers: iceServers(options.ice, peer, Date.now()),
-      epoch: Math.max(0, ...epochs.values()),
+      epoch: Math.max(0, ...cells.owned.map((cell) => cells.epochOf(cell) ?? 0)),
       boot,
-      serverKeys: [identity.publicKey, ...key.past.slice(0, 15)],
-      servers: [],
+      serverKeys: [...fellows.keys],
+      servers: [...fellows.servers],
     }),
     joined: (peer) => coordinator.joined(peer),
-    message: (caller, message) => coordinator.receive(caller, message),
-    proofs: (peer, bytes) => coordinator.sessions.proofs(peer, bytes),
-    left: (peer) => coordinator.gone(peer),
+    message: (caller, message) => reception.receive(caller, message),
+    proofs: (peer, bytes) => reception.proofs(peer, bytes),
+    left: (peer) => {
+      reception.gone(peer)
+      coordinator.gone(peer)
+    },
     serves: (peer) => coordinator.serves(peer),
     failed,
   })
 
-  const library = openLibrary(data)
-  const own = async (models: readonly LibraryModel[]) => {
-    const revisions = models.map((m) => m.revision)
-    await ownership.release([...epochs.keys()].filter((cell) => !revisions.includes(cell as Revision)))
-    const claimed = await ownership.claim(revisions, revisions.length)
-    epochs.clear()
-    for (const [cell, epoch] of claimed) epochs.set(cell, epoch)
-    coordinator.setModels(models.filter((m) => epochs.has(m.revision)))
-    log(models.length === 0 ? 'no models to offer' : `models: ${models.map((m) => m.manifest.name).join(', ')}`)
-  }
-  const offered = new OfferedModels(library, own, log)
+  let models: readonly LibraryModel[] = []
+  const useOwned = () => coordinator.setModels(models.filter((m) => cells.epochOf(m.revision) !== undefined))
+  const cells = new Cells({
+    ownership,
+    idle: (cell) => coordinator.idle(cell),
+    changed: useOwned,
+    lost: (cell) => void ownership.ownerOf(cell).then((owner) => owner && coordinator.moved(cell, owner.url), failed),
+    log: logLine,
+  })
+  const offered = new OfferedModels(
+    openLibrary(data),
+    async (now) => {
+      models = now
+      await cells.want(models.map((m) => m.revision))
+      useOwned()
+      log(models.length === 0 ? 'no models to offer' : `models: ${models.map((m) => m.manifest.name).join(', ')}`)
+    },
+    log,
+  )
+  const fellows = new Fellows({
+    database,
+    url,
+    keys: [identity.publicKey, ...key.past],
+    swarms: () => coordinator.models(),
+    libraryChanged: () => void offered.look(true),
+  })
+  /** Of the swarms that others have, what they say of them. */
+  const catalogue = () => catalogueOf(models, coordinator.models(), (revision) => fellows.swarm(revision), options.stages)
+  const reception = new Reception({
+    known: (revision) => models.some((m) => m.revision === revision),
+    owned: (revision) => cells.epochOf(revision) !== undefined,
+    ownsAny: () => cells.owned.length > 0,
+    mayAct: () => cells.mayAct(),
+    ownerOf: async (revision) => (await ownership.ownerOf(revision))?.url,
+    neediest: (revisions) => fellows.neediest(revisions),
+    models: catalogue,
+    receive: (caller, message) => coordinator.receive(caller, message),
+    proofs: (peer, bytes) => coordinator.sessions.proofs(peer, bytes),
+    send: (peer, message) => sockets.send(peer, message),
+    failed,
+  })
+  await fellows.start()
   await offered.look(true)
-  bus.onMessage(() => void offered.look(true))
+  cells.start()
 
-  const wellKnown: WellKnown = {
+  const wellKnown = (): WellKnown => ({
     v: 1,
     serverKey: identity.publicKey,
-    pastKeys: [...key.past],
-    socket: '/v1/socket',
+    pastKeys: fellows.keys.filter((k) => k !== identity.publicKey),
+    socket: socketPath,
     broker: '/',
     blobs: '/blobs/',
     manifests: '/manifests/',
     engine: `/ort/${ort.version}/`,
-  }
+  })
   const metrics = serverMetrics({ coordinator, sockets, broker })
   const app = createApp({
     site: options.site ?? join(root, 'dist/web'),
     ort,
     blob: (hash) => offered.blob(hash),
     manifest: (revision) => offered.manifest(revision),
-    models: () => coordinator.models(),
+    models: catalogue,
     receipts: (request) => store.receipts(request),
     evidence: (session) => store.evidence(session),
-    wellKnown: () => wellKnown,
+    wellKnown,
     ready: () => !draining,
     metrics: () => metrics.text(),
     answered: (route, status) => metrics.answered(route, status),
     failed,
   })
 
-  const addressOf = (request: IncomingMessage) => clientAddress(request, options.trustProxy)
-  const server = httpServer(getRequestListener(app.fetch), addressOf)
   const control = new WebSocketServer({ noServer: true, maxPayload: maxSocketBytes, perMessageDeflate: false, clientTracking: false })
   // Above what the broker allows, so that it can say why it closes.
   const signalling = new WebSocketServer({
@@ -191,94 +231,42 @@ export async function startServer(given: Partial<ServerOptions> & { readonly dat
     perMessageDeflate: false,
     clientTracking: false,
   })
-  server.on('upgrade', (request, socket, head) => {
+  listener.serve(getRequestListener(app.fetch), (request, socket, head) => {
     const path = (request.url ?? '').split('?', 1)[0]
-    const ip = addressOf(request)
+    const ip = clientAddress(request, options.trustProxy)
     const { origin } = request.headers
     const upgrade = (to: WebSocketServer, accept: (ws: WebSocket) => void) => to.handleUpgrade(request, socket, head, accept)
-    socket.on('error', () => socket.destroy())
-    if (path === wellKnown.socket) upgrade(control, (ws) => sockets.accept(ws, { ip, origin }))
+    if (path === socketPath) upgrade(control, (ws) => sockets.accept(ws, { ip, origin }))
     else if (path === '/peerjs') upgrade(signalling, (ws) => broker.accept(ws, { url: request.url ?? '', ip }))
-    else refuseUpgrade(socket)
+    else return false
+    return true
   })
-  try {
-    await listen(server, options.port, options.host)
-  } catch (thrown) {
-    offered.close()
-    broker.close()
-    await sockets.close(0)
-    await store.close()
-    throw thrown
-  }
-  const ticks = setInterval(() => coordinator.tick(), tickMs)
-  const { port } = server.address() as AddressInfo
+  // While it may have lost its swarms, it decides nothing for them.
+  const ticks = setInterval(() => cells.mayAct() && coordinator.tick(), tickMs)
 
   let closing: Promise<void> | undefined
   const close = async () => {
     draining = true
     offered.close()
-    server.close()
+    fellows.close()
+    listener.close()
     const { peers, strangers } = sockets.stats()
     broker.close()
     await sockets.close(spreadMs(peers + strangers))
     clearInterval(ticks)
     await coordinator.sessions.settleAll()
-    await ownership.release([...epochs.keys()])
-    await bus.close()
-    await store.close()
-    server.closeAllConnections()
+    await cells.close()
+    await database.close()
+    listener.closeAllConnections()
   }
   return {
-    url: `http://localhost:${port}`,
+    url,
     get models() {
       return offered.models
     },
-    rescan: () => bus.send('all', utf8('models')),
+    rescan: () => fellows.libraryChanged(),
     close: () => (closing ??= close()),
   }
-}
-
-function httpServer(
-  answer: (request: IncomingMessage, response: ServerResponse) => unknown,
-  addressOf: (request: IncomingMessage) => string,
-): Server {
-  const rate = new RateLimiter(httpRate)
-  const server = createServer(
-    { maxHeaderSize: maxHeaderBytes, headersTimeout: headersMs, requestTimeout: requestMs, keepAliveTimeout: keepAliveMs },
-    (request, response) => {
-      const prefix = networkPrefix(addressOf(request))
-      const taken = prefix === undefined ? undefined : rate.take(prefix, 1, Date.now())
-      if (taken?.ok === false) {
-        response
-          .writeHead(429, { 'retry-after': String(Math.ceil(taken.retryAfterMs / 1000)), 'content-type': 'text/plain' })
-          .end('Your network asks too much. Come again later.\n')
-        return
-      }
-      answer(request, response)
-    },
-  )
-  server.maxConnections = maxConnections
-  return server
-}
-
-function listen(server: Server, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why: Record<string, string> = {
-        EADDRINUSE: `Port ${port} is taken. Give another with --port, or --port 0 for any that is free.`,
-        EACCES: `Port ${port} may not be used by this user. Give one above 1023 with --port.`,
-        EADDRNOTAVAIL: `This machine has no address ${host}. Give one of its own with --host, or 0.0.0.0 for all.`,
-        ENOTFOUND: `There is no host ${host}. Give one of this machine's addresses with --host.`,
-      }
-      reject(new ManyhandsError('bad-input', why[cause.code ?? ''] ?? `The server can't listen: ${cause.message}`, { cause }))
-    })
-    server.listen(port, host, () => resolve())
-  })
-}
-
-function refuseUpgrade(socket: Duplex): void {
-  socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
-  ;(socket as Socket).setTimeout(headersMs, () => socket.destroy())
 }
 
 /** onnxruntime-web as npm installed it. */

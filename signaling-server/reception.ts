@@ -1,0 +1,173 @@
+/**
+ * Where a client's message goes first: to this process's coordinator, or the client to the server that has the swarm. A swarm
+ * that is changing hands keeps its messages waiting, each peer's in their order, until it is clear whose it is.
+ */
+import { ManyhandsError } from '../protocol/errors.ts'
+import type { PeerId, Revision } from '../protocol/ids.ts'
+import type { ModelInfo, ServerMessage } from '../protocol/server-messages.ts'
+import type { Caller, Said } from './control-sockets.ts'
+import type { FellowSwarm } from './fellows.ts'
+
+export interface ReceptionPorts {
+  /** In the library: of this network, whoever has its swarm. */
+  known(revision: Revision): boolean
+  owned(revision: Revision): boolean
+  /** Whether this process has any swarm. */
+  ownsAny(): boolean
+  mayAct(): boolean
+  /** Address of whoever has it; undefined when nobody does. */
+  ownerOf(revision: Revision): Promise<string | undefined>
+  /** Of these models the one elsewhere that needs a volunteer most. */
+  neediest(models: readonly Revision[]): { readonly swarm: FellowSwarm } | undefined
+  /** All models, whoever has their swarms. */
+  models(): readonly ModelInfo[]
+  /** The coordinator's. */
+  receive(caller: Caller, message: Said): void
+  proofs(peer: PeerId, bytes: Uint8Array): void
+  send(peer: PeerId, message: ServerMessage): boolean
+  failed(thrown: unknown): void
+}
+
+/** A dead owner's lease, the next one's turn, and some more. */
+const changeOfHandsMs = 8_000
+const lookMs = 200
+/** Messages of one peer that wait behind one another: an adopted stage's proofs come in a few hundred. */
+const maxWaiting = 1_000
+/** Peers whose messages wait. */
+const maxPeersWaiting = 20_000
+const retryAfterMs = 1_000
+
+/** 'here', an address, or nobody's within the time. */
+type Place = 'here' | { readonly url: string } | undefined
+
+export class Reception {
+  readonly #ports: ReceptionPorts
+  readonly #waiting = new Map<PeerId, (() => void)[]>()
+  readonly #looking = new Map<Revision, Promise<Place>>()
+  /** What volunteers said they would hold; none: anything. */
+  readonly #offers = new Map<PeerId, readonly Revision[]>()
+
+  constructor(ports: ReceptionPorts) {
+    this.#ports = ports
+  }
+
+  receive(caller: Caller, message: Said): void {
+    this.#inTurn(caller.peer, () => this.#take(caller, message))
+  }
+
+  /** @throws ManyhandsError bad-message */
+  proofs(peer: PeerId, bytes: Uint8Array): void {
+    this.#inTurn(peer, () => this.#ports.proofs(peer, bytes))
+  }
+
+  /** A message of the coordinator's to a peer: whoever hears that there is no work here may hear where there is. */
+  said(peer: PeerId, message: ServerMessage): void {
+    const models = this.#offers.get(peer)
+    if (message.t !== 'idle' || !models) return
+    const swarm = this.#ports.neediest(models)?.swarm
+    if (swarm && (swarm.availability === 'unavailable' || !this.#ports.ownsAny())) this.#ports.send(peer, { t: 'moved', url: swarm.url })
+  }
+
+  gone(peer: PeerId): void {
+    this.#waiting.delete(peer)
+    this.#offers.delete(peer)
+  }
+
+  /** At once, or after what this peer said before. Returns what is waited for when it is not done at once. */
+  #inTurn(peer: PeerId, take: () => Promise<void> | void): void {
+    const queue = this.#waiting.get(peer)
+    if (!queue) return this.#run(peer, take)
+    if (queue.length >= maxWaiting)
+      throw new ManyhandsError('busy', 'A swarm is changing hands and too much waits for it. Come again in a moment.', { retryAfterMs })
+    queue.push(() => this.#run(peer, take))
+  }
+
+  #run(peer: PeerId, take: () => Promise<void> | void): void {
+    const waited = take()
+    if (!waited) return
+    if (this.#waiting.size >= maxPeersWaiting)
+      throw new ManyhandsError('busy', 'Swarms are changing hands and too many peers wait for them. Come again in a moment.', {
+        retryAfterMs,
+      })
+    const queue = this.#waiting.get(peer) ?? []
+    this.#waiting.set(peer, queue)
+    void waited
+      .catch((thrown: unknown) => this.#refuse(peer, thrown))
+      .then(() => {
+        // The peer is gone, perhaps back by another socket.
+        if (this.#waiting.get(peer) !== queue) return
+        this.#waiting.delete(peer)
+        for (let next = queue.shift(); next; next = queue.shift()) {
+          try {
+            next()
+          } catch (thrown) {
+            this.#refuse(peer, thrown)
+          }
+          const now = this.#waiting.get(peer)
+          // It waits again: what is left waits behind it.
+          if (now) return void now.push(...queue)
+        }
+      })
+  }
+
+  #refuse(peer: PeerId, thrown: unknown): void {
+    if (thrown instanceof ManyhandsError) this.#ports.send(peer, { t: 'error', error: thrown.toWire() })
+    else this.#ports.failed(thrown)
+  }
+
+  #take(caller: Caller, message: Said): Promise<void> | void {
+    const { peer } = caller
+    switch (message.t) {
+      case 'models':
+        return void this.#ports.send(peer, { t: 'models', id: message.id, models: [...this.#ports.models()] })
+      case 'open':
+        return this.#at(message.revision, caller, message, message.id)
+      case 'adopt':
+        return this.#at(message.ticket.revision, caller, message)
+      case 'offer':
+        this.#offers.set(peer, message.models)
+        return this.#at(message.holding?.revision ?? this.#elsewhere(message.models), caller, message)
+      default:
+        return this.#ports.receive(caller, message)
+    }
+  }
+
+  /** A volunteer that wants only what others have: one of those. */
+  #elsewhere(models: readonly Revision[]): Revision | undefined {
+    return models.some((m) => this.#ports.owned(m)) ? undefined : models.find((m) => this.#ports.known(m))
+  }
+
+  #at(revision: Revision | undefined, caller: Caller, message: Said, id?: number): Promise<void> | void {
+    const { owned, mayAct, known, receive } = this.#ports
+    // Of an unknown one the coordinator says so.
+    if (revision === undefined || !known(revision) || (owned(revision) && mayAct())) return receive(caller, message)
+    return this.#place(revision).then((place) => {
+      if (place === 'here') return receive(caller, message)
+      const ids = id === undefined ? {} : { id }
+      if (place) return void this.#ports.send(caller.peer, { t: 'moved', ...ids, revision, url: place.url })
+      const error = new ManyhandsError('unavailable', 'No server has this model’s swarm at the moment. Come again soon.', { retryAfterMs })
+      this.#ports.send(caller.peer, { t: 'error', ...ids, error: error.toWire() })
+    })
+  }
+
+  /** One search for all who wait for the same swarm. */
+  #place(revision: Revision): Promise<Place> {
+    const known = this.#looking.get(revision)
+    if (known) return known
+    const looking = this.#look(revision).finally(() => this.#looking.delete(revision))
+    this.#looking.set(revision, looking)
+    return looking
+  }
+
+  async #look(revision: Revision): Promise<Place> {
+    const { owned, mayAct, ownerOf } = this.#ports
+    for (const until = performance.now() + changeOfHandsMs; ;) {
+      if (owned(revision) && mayAct()) return 'here'
+      // An outage of the database: as if nobody had it.
+      const url = owned(revision) ? undefined : await ownerOf(revision).catch(() => undefined)
+      if (url !== undefined) return { url }
+      if (performance.now() > until) return undefined
+      await new Promise((resolve) => setTimeout(resolve, lookMs))
+    }
+  }
+}
