@@ -37,7 +37,7 @@ const add = (rows: number, bytes = 8) =>
   history.add({ position: history.end, rows, emitFrom: history.end, computeMicros: 0, payload: new Uint8Array(bytes) })
 const positions = () => sent.map(({ position, rows }) => [position, rows])
 
-describe('[SH6] a feed', () => {
+describe('[SH2] a feed', () => {
   it('of an audit sends the rows that were asked for, in the runs they had, numbered anew, and says so', () => {
     for (const rows of [3, 3, 2, 2]) add(rows)
     start({ rows: 8 })

@@ -16,7 +16,7 @@ describe('[SE3] turns', () => {
     expect(ran).toEqual(['a1', 'b1', 'a2', 'b2'])
   })
 
-  it('[SH] give what nobody waits for the processor only while no answer wants it', async () => {
+  it('[SH3] give what nobody waits for the processor only while no answer wants it', async () => {
     const { ran, job, all } = record(6)
     const scheduler = new Scheduler()
     scheduler.setPaused(true)

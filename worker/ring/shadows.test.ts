@@ -67,7 +67,7 @@ const withLink = (written: WrittenDown, link: number, change: (steps: HistorySte
   links: new Map([...written.links, [link, altered(written.links.get(link) as LinkHistory, change)]]),
 })
 
-describe('[SH2] an audit of an honest stage commits to just what the stage signed', () => {
+describe('[SH4] an audit of an honest stage commits to just what the stage signed', () => {
   for (const [stage, name] of ['first', 'inner', 'last'].entries()) {
     it(`of the ${name} one`, async () => {
       const { scene, ticket } = await audit(stage)
@@ -117,7 +117,7 @@ describe('[SH2] an audit of an honest stage commits to just what the stage signe
   })
 })
 
-describe('[SH3] an audit of a stage that cheated commits to something else', () => {
+describe('[SH4] an audit of a stage that cheated commits to something else', () => {
   const cases: [name: string, stage: number, change: (values: Float32Array) => void][] = [
     ['zeros', 1, (values) => void values.fill(0)],
     ['one number a little off', 1, (values) => void (values[0] = (values[0] as number) + 1e-3)],
@@ -148,7 +148,7 @@ describe('[SH3] an audit of a stage that cheated commits to something else', () 
   })
 })
 
-describe('[SH4] a source that hands over other rows than were signed', () => {
+describe('[SH2] a source that hands over other rows than were signed', () => {
   const changes: [name: string, change: (steps: HistoryStep[]) => HistoryStep[]][] = [
     ['one value of one row', (steps) => steps.map((s, i) => (i === 4 ? { ...s, payload: flipped(s.payload) } : s))],
     [
