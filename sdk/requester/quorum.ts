@@ -74,13 +74,15 @@ export class Quorum<T, P extends Pipeline<T>> {
   /** Whenever one of them has said more. */
   check(): void {
     if (this.#over || this.candidates.length < this.#size) return
+    const { agree } = this.#ports
     const alive = this.candidates.filter((c) => !c.failure)
-    const circles = alive.map((a) => alive.filter((b) => a === b || this.#ports.agree(a, b)))
-    if (circles.some((circle) => circle.length < alive.length)) this.#dispute(alive)
-    const settled = circles.map((circle) => circle.filter((c) => c.answer !== undefined))
-    const winner = settled.find((circle, i) => alive[i]?.answer !== undefined && circle.length >= this.#size)
-    if (winner) return this.#agree(winner)
-    if (circles.some((circle) => circle.length >= this.#size) || this.#opening) return
+    this.#dispute(alive.filter((a) => alive.some((b) => a !== b && !agree(a, b))))
+    const winners = largestCircle(
+      alive.filter((c) => c.answer !== undefined),
+      agree,
+    )
+    if (winners.length >= this.#size) return this.#agree(winners)
+    if (this.#opening || largestCircle(alive, agree).length >= this.#size) return
     if (this.#exhausted || this.candidates.length >= 2 * this.#size - 1) return this.#fail(this.#noAgreement())
     void this.#openAnother()
   }
@@ -129,10 +131,10 @@ export class Quorum<T, P extends Pipeline<T>> {
     this.check()
   }
 
-  #dispute(alive: readonly Candidate<T, P>[]): void {
-    if (alive.length === this.#disputing) return
-    this.#disputing = alive.length
-    this.#ports.dispute(alive.map((c) => c.pipeline.session))
+  #dispute(sides: readonly Candidate<T, P>[]): void {
+    if (sides.length <= this.#disputing) return
+    this.#disputing = sides.length
+    this.#ports.dispute(sides.map((c) => c.pipeline.session))
   }
 
   #agree(winners: readonly Candidate<T, P>[]): void {
@@ -166,4 +168,20 @@ export class Quorum<T, P extends Pipeline<T>> {
       `${this.candidates.length} pipelines computed this, and no ${this.#size} of them came to the same answer.${others}`,
     )
   }
+}
+
+/** The most of them that agree all with all; there are five at most. */
+function largestCircle<C>(of: readonly C[], agree: (a: C, b: C) => boolean): readonly C[] {
+  let largest: readonly C[] = []
+  const grow = (circle: readonly C[], others: readonly C[]) => {
+    if (circle.length > largest.length) largest = circle
+    others.forEach((one, i) =>
+      grow(
+        [...circle, one],
+        others.slice(i + 1).filter((other) => agree(one, other)),
+      ),
+    )
+  }
+  grow([], of)
+  return largest
 }

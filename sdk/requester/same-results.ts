@@ -4,6 +4,7 @@
  */
 import type { Backend } from '../../protocol/ticket.ts'
 import type { TensorValue } from '../../protocol/tensors.ts'
+import { float32View } from '../../worker/ring/step-tensors.ts'
 
 /** Relative L2 of a whole result. Ten times what honest backends differ by at a model's end, a tenth of what rounded weights do. */
 const tolerance = 1e-4
@@ -22,10 +23,8 @@ export function sameResults(a: Results, b: Results): boolean {
 function same(a: TensorValue, b: TensorValue, exact: boolean): boolean {
   if (a.dtype !== b.dtype || a.dims.length !== b.dims.length || a.dims.some((size, i) => size !== b.dims[i])) return false
   if (a.bytes.length === b.bytes.length && a.bytes.every((byte, i) => byte === b.bytes[i])) return true
-  return !exact && a.dtype === 'float32' && distance(floats(a), floats(b)) <= tolerance
+  return !exact && a.dtype === 'float32' && distance(float32View(a.bytes), float32View(b.bytes)) <= tolerance
 }
-
-const floats = ({ bytes }: TensorValue) => new Float32Array(bytes.slice().buffer)
 
 /** |a - b| by the larger of the two: the same whichever way round. */
 function distance(a: Float32Array, b: Float32Array): number {
