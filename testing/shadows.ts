@@ -83,6 +83,22 @@ export async function writeDown(
   return { stages, session, promptLength: prompt.length, sampling, links, logits }
 }
 
+/** Runs the stages of a model without a decoder, once. @param feeds packed */
+export async function writeDownRun(stages: readonly StageEngine[], feeds: Uint8Array): Promise<WrittenDown> {
+  const session = toHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
+  const links = new Map<number, LinkHistory>()
+  let payload = feeds
+  for (const [link, stage] of [...stages, undefined].entries()) {
+    const history = new LinkHistory()
+    history.add({ position: 0, rows: 1, emitFrom: 0, computeMicros: 0, payload })
+    links.set(link, history)
+    if (!stage) continue
+    const inputs = unpackTensors(payload, stage.inputSpecs)
+    payload = packTensors((await stage.run({ session, position: 0, rows: 1, inputs, logitsFrom: 0 })).outputs)
+  }
+  return { stages, session, promptLength: 1, sampling: null, links, logits: new Map() }
+}
+
 /** A link's chunks as custody describes them. */
 export async function chunksOf(
   history: LinkHistory,
@@ -189,7 +205,7 @@ export class ShadowScene {
     const { range, inputSpecs, manifest } = stages[stage] as StageEngine
     const last = range.end === manifest.blocks.length
     const inputs = await chunksOf(links.get(stage) as LinkHistory, inputSpecs.length)
-    const outputs = last ? [stage + 1, stage + 3] : [stage + 1]
+    const outputs = last && manifest.decoder ? [stage + 1, stage + 3] : [stage + 1]
     const now = Date.now()
     return signShadowTicket(
       {
@@ -232,7 +248,8 @@ export class ShadowScene {
     const { stages, links } = this.written
     const before = stages[link - 1]
     const last = before?.range.end === before?.manifest.blocks.length
-    return chunksOf(links.get(link) as LinkHistory, before && !last ? before.outputSpecs.length : 1)
+    const tensors = before && !(last && before.manifest.decoder) ? before.outputSpecs.length : 1
+    return chunksOf(links.get(link) as LinkHistory, tensors)
   }
 
   /** What an audit of a stage must commit to when it was computed as signed. */

@@ -4,10 +4,11 @@ import type { PeerLink } from '../../link/peer-link.ts'
 import { fromBase64 } from '../../protocol/base64.ts'
 import type { Hash, PeerId, Revision, SessionId } from '../../protocol/ids.ts'
 import { createIdentity } from '../../protocol/keys.ts'
+import type { Manifest } from '../../protocol/manifest.ts'
 import { signShadowTicket, type ShadowTicket } from '../../protocol/shadow.ts'
 import { sketchDistance } from '../../protocol/sketch.ts'
 import { packTensors, tensorBytes } from '../../protocol/tensors.ts'
-import { ShadowScene, writeDown, type WrittenDown } from '../../testing/shadows.ts'
+import { ShadowScene, writeDown, writeDownRun, type WrittenDown } from '../../testing/shadows.ts'
 import { ToyEngine, toyManifest } from '../../testing/toy-engine.ts'
 import type { StepOutput } from '../engine/engine.ts'
 import { maxShadows } from './shadow-limits.ts'
@@ -48,6 +49,33 @@ class Cheat extends ToyEngine {
     const output = await super.run(step)
     for (const { bytes } of output.outputs) this.#change(float32View(bytes))
     return output
+  }
+}
+
+const column = (...values: number[]) => ({
+  dtype: 'float32' as const,
+  dims: [1, values.length],
+  bytes: new Uint8Array(Float32Array.from(values).buffer),
+})
+
+/** Two blocks of a model that runs once: the first doubles its row and brings what it got along, the second adds the two. */
+class ToyFilter extends ToyEngine {
+  static readonly #row = { name: 'row', dtype: 'float32' as const, shape: [1, 'n'] }
+  override readonly inputSpecs
+  override readonly outputSpecs
+
+  constructor(range: { first: number; end: number }) {
+    const { decoder: _, ...once } = toyManifest(2)
+    super(once as Manifest, range)
+    const two = [ToyFilter.#row, { ...ToyFilter.#row, name: 'twice' }]
+    this.inputSpecs = range.first === 0 ? [ToyFilter.#row] : two
+    this.outputSpecs = range.first === 0 ? two : [ToyFilter.#row]
+  }
+
+  override async run({ inputs }: Parameters<ToyEngine['run']>[0]): Promise<StepOutput> {
+    const [a, b] = inputs.map(({ bytes }) => [...float32View(bytes)])
+    const outputs = b ? [column(...b.map((x, i) => x + (a?.[i] ?? 0)))] : [column(...(a ?? [])), column(...(a ?? []).map((x) => 2 * x))]
+    return { outputs, runMs: 1 }
   }
 }
 
@@ -96,6 +124,18 @@ describe('[SH4] an audit of an honest stage commits to just what the stage signe
     )
     const { scene, ticket } = await audit(2, written)
     expect(await scene.answerTo(ticket)).toMatchObject({ t: 'audited', ...(await scene.expected(ticket)) })
+  })
+
+  it('of a model without a decoder, also where an inner cut has two tensors', async () => {
+    const stages = () => [new ToyFilter({ first: 0, end: 1 }), new ToyFilter({ first: 1, end: 2 })]
+    const written = await writeDownRun(stages(), packTensors([column(1, 2, 3)]))
+    for (const [stage, fresh] of stages().entries()) {
+      scene = await ShadowScene.start(written, fresh)
+      const ticket = await scene.ticket(stage, { maxPositions: 1 })
+      expect(ticket.outputs.map(({ link, cuts }) => [link, ...cuts])).toEqual([[stage + 1, 1]])
+      expect(await scene.answerTo(ticket)).toMatchObject({ t: 'audited', ...(await scene.expected(ticket)) })
+      scene.stop()
+    }
   })
 
   it('of a part of its rows', async () => {
