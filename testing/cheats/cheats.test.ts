@@ -55,7 +55,9 @@ async function middleInputs(): Promise<(position: number, rows: number) => reado
 }
 
 describe('a cheating stage', () => {
-  for (const name of Object.keys(cheats) as CheatName[]) {
+  /** Not on what is computed, but on what is said of it. */
+  const honestWork: readonly CheatName[] = ['two faces', 'framing', 'silence']
+  for (const name of (Object.keys(cheats) as CheatName[]).filter((cheat) => !honestWork.includes(cheat))) {
     it(`is off, or says what it is not: ${name}`, async () => {
       const range = name === 'another token' ? ([0, model.manifest.blocks.length] as const) : ends
       const inputs =

@@ -1,5 +1,7 @@
 /** Every cheat by its name, as tests and the simulation's report call it. */
 import type { Cheat } from './cheat.ts'
+import { grinder } from './grinder.ts'
+import { framing, silent, twoFaced } from './links.ts'
 import { halfCache, halfWeights, halfWeightsInOneLayer, int8Weights, shortMemory } from './sessions.ts'
 import { falseBackend, noisy, otherToken, skippedLayer, stale, zeros } from './stages.ts'
 
@@ -14,7 +16,11 @@ export const cheats = {
   'short memory': () => shortMemory,
   'another token': () => otherToken,
   'a small error': () => noisy(1e-4),
+  grinder: () => grinder,
   'false backend': () => falseBackend,
+  'two faces': () => twoFaced,
+  framing: () => framing,
+  silence: () => silent,
 } satisfies Record<string, () => Cheat>
 
 export type CheatName = keyof typeof cheats

@@ -5,7 +5,7 @@ import type { StageEngine, StepInput, StepOutput } from '../../worker/engine/eng
 import type { Cheat } from './cheat.ts'
 
 /** The same stage, its outputs changed. */
-function changing(change: (output: StepOutput, step: StepInput) => StepOutput): Cheat {
+export function changing(change: (output: StepOutput, step: StepInput) => StepOutput): Cheat {
   return { stage: (stage) => instead(stage, async (step) => change(await stage.run(step), step)) }
 }
 
