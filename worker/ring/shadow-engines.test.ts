@@ -23,7 +23,7 @@ afterEach(() => scene?.stop())
 
 const load = (stage: number) => loadHere(model, ends[stage] as number, ends[stage + 1] as number)
 const all = (instead: ReadonlyMap<number, StageEngine> = new Map()) =>
-  Promise.all([0, 1, 2].map((stage) => instead.get(stage) ?? load(stage)))
+  Promise.all([0, 1, 2].map((stage) => Promise.resolve(instead.get(stage) ?? load(stage))))
 
 const cheating = (name: CheatName, stage: number) =>
   loadCheatingStage(

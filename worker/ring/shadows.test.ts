@@ -4,7 +4,6 @@ import type { PeerLink } from '../../link/peer-link.ts'
 import { fromBase64 } from '../../protocol/base64.ts'
 import type { Hash, PeerId, Revision, SessionId } from '../../protocol/ids.ts'
 import { createIdentity } from '../../protocol/keys.ts'
-import type { Manifest } from '../../protocol/manifest.ts'
 import { signShadowTicket, type ShadowTicket } from '../../protocol/shadow.ts'
 import { sketchDistance } from '../../protocol/sketch.ts'
 import { packTensors, tensorBytes } from '../../protocol/tensors.ts'
@@ -66,7 +65,7 @@ class ToyFilter extends ToyEngine {
 
   constructor(range: { first: number; end: number }) {
     const { decoder: _, ...once } = toyManifest(2)
-    super(once as Manifest, range)
+    super(once, range)
     const two = [ToyFilter.#row, { ...ToyFilter.#row, name: 'twice' }]
     this.inputSpecs = range.first === 0 ? [ToyFilter.#row] : two
     this.outputSpecs = range.first === 0 ? two : [ToyFilter.#row]
