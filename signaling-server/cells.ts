@@ -12,8 +12,10 @@ export interface CellsPorts {
   idle(cell: Revision): boolean
   /** Which cells are ours is another matter than before. */
   changed(): void
-  /** It was ours, and is another's now. */
-  lost(cell: Revision): void
+  /** It was ours, and is another's now. Those who live in it are told before `changed`. */
+  lost(cell: Revision): Promise<void>
+  /** Milliseconds since some moment, which never step back. */
+  uptime(): number
   log(line: string): void
 }
 
@@ -63,11 +65,17 @@ export class Cells {
   /** The cells that there are, for all processes alike. Resolves when what can be had of them is ours. */
   want(cells: readonly Revision[]): Promise<void> {
     this.#wanted = cells
-    return this.#next()
+    return this.turn()
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.#next(), turnMs)
+    this.#timer = setInterval(() => void this.turn(), turnMs)
+  }
+
+  /** What is due: never rejects, and one after the other, so that what one found is done before the next one looks. */
+  turn(): Promise<void> {
+    this.#turn = this.#turn.then(() => this.#look()).catch((thrown: unknown) => this.#outOfReach(thrown))
+    return this.#turn
   }
 
   /** Gives up everything. */
@@ -80,16 +88,10 @@ export class Cells {
     await this.#ports.ownership.release(held).catch(() => undefined)
   }
 
-  /** One after the other: what a turn found is done before the next one looks. */
-  #next(): Promise<void> {
-    this.#turn = this.#turn.then(() => this.#look()).catch((thrown: unknown) => this.#outOfReach(thrown))
-    return this.#turn
-  }
-
   async #look(): Promise<void> {
     const before = new Map(this.#epochs)
     const { ownership, log } = this.#ports
-    const now = performance.now()
+    const now = this.#ports.uptime()
     if (now - this.#renewedAt >= renewMs) {
       await this.#renew()
       this.#renewedAt = now
@@ -110,7 +112,7 @@ export class Cells {
     for (const cell of held) {
       if (kept.has(cell)) continue
       this.#epochs.delete(cell)
-      this.#ports.lost(cell)
+      await this.#ports.lost(cell)
     }
   }
 

@@ -81,6 +81,7 @@ export class Fellows {
     })
     await Promise.all([this.#readKeys(), this.#readServers()])
     await this.#say({ t: 'keys' })
+    await this.#tell()
     this.#timers.push(
       setInterval(() => void this.#readServers(), lookMs),
       setInterval(() => void this.#readKeys(), keysMs),
@@ -102,19 +103,19 @@ export class Fellows {
     return swarm && swarm.until > performance.now() ? swarm : undefined
   }
 
-  /** Of these models (any, when there are none) the one elsewhere that needs a volunteer most. */
-  neediest(models: readonly Revision[]): { readonly revision: Revision; readonly swarm: FellowSwarm } | undefined {
-    const found = [...this.#swarms.keys()].flatMap((revision) => {
-      const swarm = models.length === 0 || models.includes(revision) ? this.swarm(revision) : undefined
-      return swarm ? [{ revision, swarm }] : []
-    })
-    const need = ({ swarm }: (typeof found)[number]) => (swarm.availability === 'unavailable' ? -1 : swarm.volunteers)
-    return found.sort((a, b) => need(a) - need(b))[0]
+  /** Of these models the swarm elsewhere that needs a volunteer most. */
+  neediest(models: readonly Revision[]): FellowSwarm | undefined {
+    const need = (swarm: FellowSwarm) => (swarm.availability === 'unavailable' ? -1 : swarm.volunteers)
+    return models.flatMap((revision) => this.swarm(revision) ?? []).sort((a, b) => need(a) - need(b))[0]
   }
 
   #hear(bytes: Uint8Array): void {
     const word = parse(bytes)
-    if (word?.t === 'keys') void this.#readKeys()
+    if (word?.t === 'keys') {
+      void this.#readKeys()
+      // It may be a newcomer, who knows nothing yet.
+      void this.#tell()
+    }
     if (word?.t === 'models') this.#ports.libraryChanged()
     if (word?.t !== 'swarms' || word.url === this.#ports.url) return
     const until = performance.now() + staleMs
@@ -125,8 +126,6 @@ export class Fellows {
   async #tell(): Promise<void> {
     const now = performance.now()
     for (const [revision, { until }] of this.#swarms) if (until < now) this.#swarms.delete(revision)
-    // Alone, there is nobody to tell.
-    if (this.#servers.length < 2) return
     let part: ModelInfo[] = []
     let size = envelopeBytes
     const send = async () => {

@@ -17,8 +17,8 @@ export interface ReceptionPorts {
   mayAct(): boolean
   /** Address of whoever has it; undefined when nobody does. */
   ownerOf(revision: Revision): Promise<string | undefined>
-  /** Of these models the one elsewhere that needs a volunteer most. */
-  neediest(models: readonly Revision[]): { readonly swarm: FellowSwarm } | undefined
+  /** Of these models (any, when there are none) the swarm elsewhere that needs a volunteer with so many bytes most. */
+  neediest(models: readonly Revision[], memoryBytes: number): FellowSwarm | undefined
   /** All models, whoever has their swarms. */
   models(): readonly ModelInfo[]
   /** The coordinator's. */
@@ -36,6 +36,14 @@ const maxWaiting = 1_000
 /** Peers whose messages wait. */
 const maxPeersWaiting = 20_000
 const retryAfterMs = 1_000
+/** Volunteers without work that are sent elsewhere in one look: by the next one, it is known there that they came. */
+const sentAtOnce = 4
+
+/** What a volunteer said it would hold; no models: any. */
+interface Offer {
+  readonly models: readonly Revision[]
+  readonly memoryBytes: number
+}
 
 /** 'here', an address, or nobody's within the time. */
 type Place = 'here' | { readonly url: string } | undefined
@@ -44,8 +52,9 @@ export class Reception {
   readonly #ports: ReceptionPorts
   readonly #waiting = new Map<PeerId, (() => void)[]>()
   readonly #looking = new Map<Revision, Promise<Place>>()
-  /** What volunteers said they would hold; none: anything. */
-  readonly #offers = new Map<PeerId, readonly Revision[]>()
+  readonly #offers = new Map<PeerId, Offer>()
+  /** Volunteers that were told last that there is nothing to do. */
+  readonly #idle = new Set<PeerId>()
 
   constructor(ports: ReceptionPorts) {
     this.#ports = ports
@@ -62,15 +71,29 @@ export class Reception {
 
   /** A message of the coordinator's to a peer: whoever hears that there is no work here may hear where there is. */
   said(peer: PeerId, message: ServerMessage): void {
-    const models = this.#offers.get(peer)
-    if (message.t !== 'idle' || !models) return
-    const swarm = this.#ports.neediest(models)?.swarm
-    if (swarm && (swarm.availability === 'unavailable' || !this.#ports.ownsAny())) this.#ports.send(peer, { t: 'moved', url: swarm.url })
+    if (message.t === 'assign') this.#idle.delete(peer)
+    if (message.t !== 'idle') return
+    this.#idle.add(peer)
+    this.#sendWhereNeeded(peer)
+  }
+
+  /** For those who have waited without work: elsewhere there may be some by now. */
+  lookAround(): void {
+    let left = sentAtOnce
+    for (const peer of this.#idle) if (left > 0 && this.#sendWhereNeeded(peer)) left -= 1
   }
 
   gone(peer: PeerId): void {
     this.#waiting.delete(peer)
     this.#offers.delete(peer)
+    this.#idle.delete(peer)
+  }
+
+  #sendWhereNeeded(peer: PeerId): boolean {
+    const offer = this.#offers.get(peer)
+    const swarm = offer && this.#ports.neediest(offer.models, offer.memoryBytes)
+    if (!swarm || (swarm.availability !== 'unavailable' && this.#ports.ownsAny())) return false
+    return this.#ports.send(peer, { t: 'moved', url: swarm.url })
   }
 
   /** At once, or after what this peer said before. Returns what is waited for when it is not done at once. */
@@ -125,7 +148,8 @@ export class Reception {
       case 'adopt':
         return this.#at(message.ticket.revision, caller, message)
       case 'offer':
-        this.#offers.set(peer, message.models)
+        this.#offers.set(peer, message)
+        this.#idle.delete(peer)
         return this.#at(message.holding?.revision ?? this.#elsewhere(message.models), caller, message)
       default:
         return this.#ports.receive(caller, message)

@@ -117,6 +117,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     store,
     stages: options.stages,
     trust: trustEverybody,
+    serverKeys: () => fellows.keys,
     epochOf: (revision) => cells.epochOf(revision) ?? 0,
     send: (peer, message) => {
       const sent = sockets.send(peer, message)
@@ -158,7 +159,11 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     ownership,
     idle: (cell) => coordinator.idle(cell),
     changed: useOwned,
-    lost: (cell) => void ownership.ownerOf(cell).then((owner) => owner && coordinator.moved(cell, owner.url), failed),
+    uptime: () => performance.now(),
+    lost: async (cell) => {
+      const owner = await ownership.ownerOf(cell)
+      if (owner) coordinator.moved(cell, owner.url)
+    },
     log: logLine,
   })
   const offered = new OfferedModels(
@@ -186,7 +191,15 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     ownsAny: () => cells.owned.length > 0,
     mayAct: () => cells.mayAct(),
     ownerOf: async (revision) => (await ownership.ownerOf(revision))?.url,
-    neediest: (revisions) => fellows.neediest(revisions),
+    neediest: (wanted, memoryBytes) =>
+      fellows.neediest(
+        models
+          .filter(({ revision, manifest }) => {
+            const smallest = Math.min(...manifest.blocks.map((block) => block.residentBytes))
+            return smallest <= memoryBytes && (wanted.length === 0 || wanted.includes(revision))
+          })
+          .map((model) => model.revision),
+      ),
     models: catalogue,
     receive: (caller, message) => coordinator.receive(caller, message),
     proofs: (peer, bytes) => coordinator.sessions.proofs(peer, bytes),
@@ -242,7 +255,11 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     return true
   })
   // While it may have lost its swarms, it decides nothing for them.
-  const ticks = setInterval(() => cells.mayAct() && coordinator.tick(), tickMs)
+  const ticks = setInterval(() => {
+    if (!cells.mayAct()) return
+    coordinator.tick()
+    reception.lookAround()
+  }, tickMs)
 
   let closing: Promise<void> | undefined
   const close = async () => {

@@ -8,6 +8,8 @@ export interface ServerOptions {
   readonly port?: number
   /** Stages that every model is cut into; by size when absent. */
   readonly stages?: number
+  /** PostgreSQL's address, for several servers of one network. */
+  readonly database?: string
   readonly signal?: AbortSignal
 }
 
@@ -21,9 +23,10 @@ export interface ServerProcess {
 /** A cold start reads and checks every manifest. */
 const startMs = 60_000
 
-export async function startServerProcess({ data, port = 0, stages, signal }: ServerOptions): Promise<ServerProcess> {
+export async function startServerProcess({ data, port = 0, stages, database, signal }: ServerOptions): Promise<ServerProcess> {
   const args = ['--import', 'tsx', 'signaling-server/main.ts', '--port', String(port), '--data', data]
   if (stages !== undefined) args.push('--stages', String(stages))
+  if (database !== undefined) args.push('--database', database)
   const group = new ProcessGroup('The server', process.execPath, args)
   try {
     const [url] = await group.says(/http:\/\/localhost:\d+/, startMs, signal)
