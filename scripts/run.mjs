@@ -11,6 +11,7 @@ const commands = {
   check: { file: './check.ts', needs: { database: true } },
   demo: { file: './demo.ts', needs: { browser: true, site: true } },
   models: { file: '../models/cli.ts' },
+  receipt: { file: './receipt.ts' },
   start: { file: '../signaling-server/main.ts', needs: { site: true } },
   test: { file: './test.ts', needs: { browser: true, database: true, site: true } },
   volunteer: { file: './volunteer.ts' },

@@ -8,22 +8,20 @@ import { answerHash, checkAnswer, promptHash, tokenBytes, type Receipt } from '.
 import type { Content, ReceiptFile } from '../../protocol/receipt-file.ts'
 import { tensorBytes } from '../../protocol/tensors.ts'
 import type { Ticket } from '../../protocol/ticket.ts'
-import { counted, judged, ok, type Check } from './checks.ts'
+import { counted, judged, type Check } from './checks.ts'
 import { chunkText, partyText, type Place } from './places.ts'
 import { wasReplaced, type Due, type Proven } from './proofs.ts'
 
 /** What is hashed and signed of it. */
 const contentBytes = (content: Content): Bytes => ('ids' in content ? tokenBytes(content.ids) : content.packed)
 /** Positions it takes. */
-const rowsOf = (content: Content): number => ('ids' in content ? content.ids.length : 1)
+export const contentRows = (content: Content): number => ('ids' in content ? content.ids.length : 1)
 export const contentText = (content: Content, what: string): string =>
   'ids' in content ? counted(content.ids.length, `token`) : `${counted(content.tensors, 'tensor')} of ${what}`
 
-export const promptRows = ({ prompt }: ReceiptFile): number => rowsOf(prompt)
-
 /** Rows that each place owes an answer; one that was stopped may have had a further row under way. */
 export function dueRows({ prompt, answer, evidence }: ReceiptFile): (place: Place) => Due {
-  const [asked, answered] = [rowsOf(prompt), rowsOf(answer)]
+  const [asked, answered] = [contentRows(prompt), contentRows(answer)]
   const all = 'ids' in answer ? asked + answered : 1
   // The last token is never fed back.
   const fed = 'ids' in answer ? (answered === 0 ? 0 : all - 1) : 1
@@ -66,22 +64,31 @@ export async function checkContents(file: ReceiptFile, receipt: Receipt, ticket:
 
 /** Every chunk on a link that carries what the file holds, against the file: nothing else was passed round or answered. */
 export async function checkCarried(file: ReceiptFile, proven: readonly Proven[]): Promise<Check> {
-  const wrong: string[] = []
-  let compared = 0
-  let replaced = 0
+  const others = await carriedOtherwise(file, proven)
+  const replaced = others.filter((one) => wasReplaced(one, proven))
+  const wrong = others.filter((one) => !replaced.includes(one))
+  const equal = proven.filter(isCarried).length - others.length
+  const also =
+    replaced.length > 0 ? `; ${counted(replaced.length, 'chunk')} of rows that were sent again after a reroute can't be compared` : ''
+  return judged(
+    'what was carried',
+    wrong.map(({ chunk, ticket }) => `${chunkText(ticket, chunk)}: carried something else than the file holds`),
+    `${counted(equal, 'chunk')} of prompt, ring and answer are what the file holds${also}`,
+  )
+}
+
+const isCarried = ({ place }: Proven): boolean => place === 'prompt' || place === 'ring' || place === 'answer'
+
+/** Of prompt, ring and answer, the chunks that are not what the file holds. */
+export async function carriedOtherwise(file: ReceiptFile, proven: readonly Proven[]): Promise<Proven[]> {
   const bytesOf = carrier(file)
-  for (const one of proven) {
-    const { chunk, ticket, place } = one
-    if (place !== 'prompt' && place !== 'ring' && place !== 'answer') continue
+  const others: Proven[] = []
+  for (const one of proven.filter(isCarried)) {
+    const { chunk, place } = one
     const bytes = bytesOf(place, chunk.firstPosition, chunk.rows)
-    if (bytes && equalBytes(await sha256Bytes(bytes), chunk.payloadHash)) compared += 1
-    else if (wasReplaced(one, proven)) replaced += 1
-    else wrong.push(`${chunkText(ticket, chunk)}: carried something else than the file holds`)
+    if (!bytes || !equalBytes(await sha256Bytes(bytes), chunk.payloadHash)) others.push(one)
   }
-  const also = replaced > 0 ? `; ${counted(replaced, 'chunk')} of rows that were sent again after a reroute can't be compared` : ''
-  return wrong.length === 0
-    ? ok('what was carried', `${counted(compared, 'chunk')} of prompt, ring and answer are what the file holds${also}`)
-    : judged('what was carried', wrong, '')
+  return others
 }
 
 /** Tensor bytes of a place's rows; undefined where the file has none. */

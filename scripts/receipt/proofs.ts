@@ -5,7 +5,7 @@
 import { asError } from '../../protocol/errors.ts'
 import type { Evidence } from '../../protocol/evidence.ts'
 import { checkReceiver, checkSender, chunkBytes, decodeChunk, type Chunk } from '../../protocol/custody.ts'
-import { linkEnds, sessionLinks, type LinkEnds, type Ticket } from '../../protocol/ticket.ts'
+import { linkEnds, sessionLinks, type Ticket } from '../../protocol/ticket.ts'
 import { counted, judged, type Check } from './checks.ts'
 import { chunkText, endKeys, linkText, partyText, placeOf, type Place } from './places.ts'
 
@@ -56,27 +56,32 @@ async function judge(proof: Uint8Array, tickets: readonly Ticket[]): Promise<Pro
   return { chunk, ticket, place }
 }
 
-/** The order of the leaves, and within each generation's link chunk after chunk, row after row. */
-export function checkOrder(proven: readonly Proven[]): Check {
+/**
+ * The order of the leaves, and within each generation's link chunk after chunk, row after row. Of a generation that a reroute
+ * ended the last proofs may never have reached the server: whether all rows are there in spite of it, {@link checkRows} says.
+ */
+export function checkOrder({ tickets }: Evidence, proven: readonly Proven[]): Check {
   const wrong: string[] = []
-  let last: Chunk | undefined
-  for (const { chunk, ticket } of proven) {
+  const newest = tickets.at(-1)?.generation
+  let last: Proven | undefined
+  for (const one of proven) {
+    const { chunk, ticket } = one
     const where = chunkText(ticket, chunk)
-    const sameLink = last?.generation === chunk.generation && last.link === chunk.link
-    const due = sameLink && last ? last.seq + 1 : 0
-    if (last && before(chunk, last)) wrong.push(`${where}: stands after ${chunkText(ticketOf(proven, last), last)}`)
-    else if (chunk.seq !== due) wrong.push(`${where}: chunk ${due} was due, it is missing`)
-    else if (sameLink && last && chunk.firstPosition !== last.firstPosition + last.rows)
-      wrong.push(`${where}: row ${last.firstPosition + last.rows} was due`)
-    last = chunk
+    const previous = last && sameLink(last.chunk, chunk) ? last.chunk : undefined
+    const due = previous ? previous.seq + 1 : 0
+    if (last && before(chunk, last.chunk)) wrong.push(`${where}: stands after ${chunkText(last.ticket, last.chunk)}`)
+    else if (chunk.seq !== due && chunk.generation === newest) wrong.push(`${where}: chunk ${due} was due, it is missing`)
+    else if (previous && chunk.seq === due && chunk.firstPosition !== previous.firstPosition + previous.rows)
+      wrong.push(`${where}: row ${previous.firstPosition + previous.rows} was due`)
+    last = one
   }
   return judged("chunks' order", wrong, 'none is missing between two others, none stands in another place')
 }
 
+const sameLink = (a: Chunk, b: Chunk): boolean => a.generation === b.generation && a.link === b.link
+
 const before = (a: Chunk, b: Chunk): boolean =>
   a.generation !== b.generation ? a.generation < b.generation : a.link !== b.link ? a.link < b.link : a.seq <= b.seq
-
-const ticketOf = (proven: readonly Proven[], chunk: Chunk) => (proven.find((p) => p.chunk === chunk) as Proven).ticket
 
 /** Rows that a whole answer must have put on a link: from, up to (not including), and up to at most. */
 export interface Due {
@@ -85,36 +90,34 @@ export interface Due {
   readonly most: number
 }
 
-/**
- * Rows of every place from its first on, over all generations: what a later one sends again takes the place of what was there.
- * A receiver that took over must have been sent everything.
- */
-export function checkRows(evidence: Evidence, proven: readonly Proven[], due: (place: Place) => Due): Check {
+/** Rows of every place from its first on, over all generations: what a later one sends again takes the place of what was there. */
+export function checkRows({ tickets }: Evidence, proven: readonly Proven[], due: (place: Place) => Due): Check {
   const wrong: string[] = []
-  const reached = new Map<Place, { receiver: string; end: number }>()
-  for (const ticket of evidence.tickets) {
+  const reached = new Map<Place, number>()
+  const byLink = new Map<string, Proven[]>()
+  for (const one of proven) {
+    const name = `${one.chunk.generation}/${one.chunk.link}`
+    const chunks = byLink.get(name) ?? []
+    // Up to the first that is missing.
+    if (one.chunk.seq === chunks.length) chunks.push(one)
+    byLink.set(name, chunks)
+  }
+  for (const ticket of tickets) {
     for (const link of sessionLinks(ticket)) {
       const place = placeOf(ticket, link) as Place
-      const { to } = linkEnds(ticket, link) as LinkEnds
-      const here = proven.filter(({ chunk }) => chunk.generation === ticket.generation && chunk.link === link)
-      const known = reached.get(place)
-      // What the requester was answered, and what that was chosen from, stays whoever is host.
-      const stays = known && (known.receiver === to || place === 'answer' || place === 'logits')
-      let end = stays ? known.end : due(place).from
-      const first = here[0]?.chunk.firstPosition
-      if (first !== undefined) {
-        if (first > end) wrong.push(`generation ${ticket.generation}, ${linkText(ticket, link)}: rows ${end} to ${first - 1} are missing`)
-        const last = (here.at(-1) as Proven).chunk
-        end = last.firstPosition + last.rows
-      }
-      reached.set(place, { receiver: to, end })
+      const here = byLink.get(`${ticket.generation}/${link}`) ?? []
+      const end = reached.get(place) ?? due(place).from
+      const first = here[0]?.chunk.firstPosition ?? end
+      if (first > end) wrong.push(`generation ${ticket.generation}, ${linkText(ticket, link)}: rows ${end} to ${first - 1} are missing`)
+      const last = here.at(-1)?.chunk
+      reached.set(place, last ? last.firstPosition + last.rows : end)
     }
   }
-  const ticket = evidence.tickets.at(-1) as Ticket
+  const ticket = tickets.at(-1) as Ticket
   for (const link of sessionLinks(ticket)) {
     const place = placeOf(ticket, link) as Place
     const { least, most } = due(place)
-    const end = reached.get(place)?.end ?? 0
+    const end = reached.get(place) ?? 0
     if (end < least) wrong.push(`${linkText(ticket, link)}: rows ${end} to ${least - 1} are missing`)
     else if (end > most) wrong.push(`${linkText(ticket, link)}: ${counted(end - most, 'row')} more than the answer has`)
   }

@@ -82,7 +82,7 @@ describe('[RC] a receipt', () => {
   it('with any byte of any proof changed is not, and says which', { timeout: 300_000 }, async () => {
     for (const at of [0, 16, 20, 21, 25, 29, 31, 35, 67, 100, 131, 194]) {
       const broken = await wrongs(
-        withProofs((all) => all.map((proof, i) => (i === 5 ? proof.map((b, j) => (j === at ? b ^ 1 : b)) : proof) as Bytes)),
+        withProofs((all) => all.map((proof, i) => (i === 5 ? proof.map((b, j) => (j === at ? b ^ 1 : b)) : proof))),
       )
       expect(broken["chunks' signatures"]).toMatch(/^proof 6: /)
       expect(broken["chunks' root"]).toContain('one was changed')
@@ -91,7 +91,7 @@ describe('[RC] a receipt', () => {
 
   it('[CU6] names a proof that its sender or its receiver did not sign', async () => {
     const at = (i: number, j: number) =>
-      withProofs((all) => all.map((proof, n) => (n === i ? proof.map((b, m) => (m === j ? b ^ 1 : b)) : proof) as Bytes))
+      withProofs((all) => all.map((proof, n) => (n === i ? proof.map((b, m) => (m === j ? b ^ 1 : b)) : proof)))
     expect((await wrongs(at(0, 70)))["chunks' signatures"]).toContain(
       `link 0 (ring, stage 3 to stage 1), chunk 0 (rows 0 to 29): not signed by its sender, stage 3 (${stages[2]?.id.slice(0, 8)})`,
     )
@@ -247,13 +247,29 @@ describe('[RR] after a reroute', () => {
     expect(await wrongs(await fileOf(tickets, proofs))).toEqual({})
   })
 
-  it('a replacement that was not sent everything is named', async () => {
+  it('a chunk that the last generation lacks is named', async () => {
     const { tickets, proofs } = await rerouted()
     const first = proofs.findIndex((proof) => proof[16] === 1 && proof[20] === 1)
-    const file = await fileOf(tickets, proofs.toSpliced(first, 1))
-    expect(await wrongs(file)).toEqual({
-      "chunks' order": expect.stringContaining('generation 1, link 1 (stage 1 to stage 2), chunk 1'),
-      'rows of every link': expect.stringContaining('generation 1, link 1 (stage 1 to stage 2): rows 0 to 29 are missing'),
+    const broken = await wrongs(await fileOf(tickets, proofs.toSpliced(first, 1)))
+    expect(broken["chunks' order"]).toContain('generation 1, link 1 (stage 1 to stage 2), chunk 1')
+    expect(broken['rows of every link']).toContain('rows 58 to 83 are missing')
+  })
+
+  it('what an earlier generation lacks is needed only where no later one has it', async () => {
+    const { tickets, proofs } = await rerouted()
+    const without = async (link: number) =>
+      wrongs(
+        await fileOf(
+          tickets,
+          proofs.toSpliced(
+            proofs.findLastIndex((proof) => proof[16] === 0 && proof[20] === link),
+            1,
+          ),
+        ),
+      )
+    expect(await without(1)).toEqual({})
+    expect(await without(2)).toEqual({
+      'rows of every link': expect.stringContaining('generation 1, link 2 (stage 2 to stage 3): rows 30 to 56 are missing'),
     })
   })
 

@@ -9,7 +9,7 @@ import { checkReceipt, merkleRoot, receiptHash, type Receipt } from '../../proto
 import type { ReceiptFile } from '../../protocol/receipt-file.ts'
 import { checkTicket, type Ticket } from '../../protocol/ticket.ts'
 import { counted, judged, ok, open, type Check } from './checks.ts'
-import { checkCarried, checkContents, dueRows, promptRows } from './contents.ts'
+import { checkCarried, checkContents, contentRows, dueRows } from './contents.ts'
 import { shortId } from './places.ts'
 import { checkOrder, checkProofs, checkRows, checkRuns, type Proven } from './proofs.ts'
 
@@ -40,9 +40,9 @@ export async function verifyReceipt(file: ReceiptFile, trust: Trust): Promise<Ve
     await checkTickets(evidence.tickets, receipt, trust.keys),
     ...(await checkContents(file, receipt, ticket)),
     signatures,
-    checkOrder(proven),
+    checkOrder(evidence, proven),
     checkRows(evidence, proven, dueRows(file)),
-    checkRuns(proven, promptRows(file)),
+    checkRuns(proven, contentRows(file.prompt)),
     await checkCarried(file, proven),
     await checkRoot(file, receipt),
     checkCounts(file, receipt),

@@ -1,0 +1,66 @@
+/** What `npm run receipt -- …` can be told. */
+import { parseArgs } from 'node:util'
+import { publicKeyPattern } from '../../protocol/keys.ts'
+
+export const help = `Usage: npm run receipt -- verify FILE [options]
+
+Checks a receipt as the Playground saved it: who signed what, that nothing is missing, and that it is about this very prompt
+and answer. Needs no server, if you have its key.
+
+  --replay            compute the answer again, from the model's files by their hashes, and say where it differs
+  --server-key KEY    a key of the server that you trust (64 hexadecimal digits), as often as needed; by default the keys in
+                      DIR, if the receipt is of that server, else those that the server gives
+  --server URL        another server than the file names: for its key, and for the model's files
+  --data DIR          a server's folder: its key, and a library with the model's files (.manyhands)
+  --threads N         of the processor, for --replay; measured by default
+  --json              the findings as JSON
+
+Exit codes: 0 proved, 1 not proved, 2 not understood.
+`
+
+export interface ReceiptOptions {
+  readonly file: string
+  readonly replay: boolean
+  readonly serverKeys: readonly string[]
+  readonly server: string | undefined
+  readonly data: string
+  readonly threads: number | undefined
+  readonly json: boolean
+}
+
+/** What was asked makes no sense; the message says why. */
+export class Misuse extends Error {}
+
+/** Undefined when help was asked for. @throws Misuse */
+export function parseReceiptOptions(args: readonly string[]): ReceiptOptions | undefined {
+  const { values, positionals } = parsed(args)
+  if (values.help) return undefined
+  const [command, file, ...rest] = positionals
+  if (command !== 'verify' || file === undefined || rest.length > 0) throw new Misuse('It takes: verify FILE.')
+  const serverKeys = (values['server-key'] ?? []).map((key) => key.toLowerCase())
+  for (const key of serverKeys) if (!publicKeyPattern.test(key)) throw new Misuse(`--server-key takes 64 hexadecimal digits, not '${key}'.`)
+  const threads = values.threads === undefined ? undefined : Number(values.threads)
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
+    throw new Misuse(`--threads takes a whole number from 1 to 64, not '${values.threads}'.`)
+  return { file, replay: values.replay, serverKeys, server: values.server, data: values.data, threads, json: values.json }
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        replay: { type: 'boolean', default: false },
+        'server-key': { type: 'string', multiple: true },
+        server: { type: 'string' },
+        data: { type: 'string', default: '.manyhands' },
+        threads: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    })
+  } catch (thrown) {
+    throw new Misuse(thrown instanceof Error ? thrown.message : String(thrown))
+  }
+}
