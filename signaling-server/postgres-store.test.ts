@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startPostgres, type Postgres } from '../testing/postgres.ts'
 import { sampleCell as cell, sampleReceipt, sampleSession } from '../testing/sample-receipts.ts'
+import { killWhileSettling } from '../testing/settlements/kill-while-settling.ts'
 import { busContract, storeContract } from '../testing/store-contract.ts'
 import { peerOf } from '../testing/swarms.ts'
 import { PostgresBus } from './postgres-bus.ts'
@@ -38,6 +39,12 @@ describe('the PostgreSQL store', () => {
     const url = await postgres.database()
     const servers = await Promise.all(Array.from({ length: 4 }, () => server(url)))
     await Promise.all(servers.map(({ store }) => store.close()))
+  })
+
+  it('whose server is killed again and again while it settles, has every entry once, and no half of a commit', async () => {
+    const report = await killWhileSettling({ kills: 20, directory: '', database: await postgres.database() })
+    expect(report).toMatchObject({ kills: 20, lost: 0, doubled: 0, halves: 0 })
+    expect(report.settled).toBeGreaterThanOrEqual(20)
   })
 
   it('refuses a database of a newer version, and one that is not there', async () => {

@@ -1,14 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import type { SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import { sampleHash, sampleReceipt, sampleSession, sampleWork } from '../testing/sample-receipts.ts'
+import { killWhileSettling } from '../testing/settlements/kill-while-settling.ts'
 import { busContract, storeContract } from '../testing/store-contract.ts'
 import { peerOf } from '../testing/swarms.ts'
 import { memoryBus } from './bus.ts'
@@ -74,27 +70,13 @@ describe('the SQLite store', () => {
     }
   })
 
-  it('killed in the midst of it, has all that it said it had, and no half of a batch', async () => {
+  it('killed again and again while it settles, has every entry once, and no half of a commit', async () => {
     const directory = await folder()
-    const script = fileURLToPath(new URL('../testing/commit-forever.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--import', 'tsx', script, directory], { stdio: ['ignore', 'pipe', 'inherit'] })
     try {
-      let said = -1
-      for await (const line of createInterface(child.stdout)) {
-        said = Number(line)
-        if (said === 100) child.kill('SIGKILL')
-      }
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-      expect(child.signalCode).toBe('SIGKILL')
-      expect(said).toBeGreaterThanOrEqual(100)
-      const { store } = openEmbedded(directory, '')
-      for (let n = 0; n <= said; n++) expect(await store.receipt(sampleSession(n))).toEqual(sampleReceipt(n))
-      const work = await store.work(peerOf(1))
-      expect(work.slice(0, said + 1)).toEqual(Array.from({ length: said + 1 }, (_, n) => sampleWork(n)))
-      for (const { id } of work) expect(await store.receipt(id as SessionId)).toBeDefined()
-      await store.close()
+      const report = await killWhileSettling({ kills: 20, directory })
+      expect(report).toMatchObject({ kills: 20, lost: 0, doubled: 0, halves: 0 })
+      expect(report.settled).toBeGreaterThanOrEqual(20)
     } finally {
-      child.kill('SIGKILL')
       await rm(directory, { recursive: true })
     }
   })
