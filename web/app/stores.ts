@@ -4,6 +4,7 @@
 import { createContext } from 'svelte'
 import { DonationStore } from './donation-store.svelte.ts'
 import { NetworkStore } from './network-store.svelte.ts'
+import { CheckingStore } from './playground/checking.svelte.ts'
 import { ChatStore } from './playground/chat-store.svelte.ts'
 import { ReadingStore } from './playground/reading-store.svelte.ts'
 import { Router } from './router.svelte.ts'
@@ -13,18 +14,21 @@ export interface Stores {
   readonly router: Router
   readonly donation: DonationStore
   readonly network: NetworkStore
+  readonly checking: CheckingStore
   readonly chat: ChatStore
   readonly reading: ReadingStore
 }
 
 export function createStores(sdk: Sdk): Stores {
   const network = new NetworkStore(sdk)
+  const checking = new CheckingStore()
   return {
     router: new Router(),
     donation: new DonationStore(sdk),
     network,
-    chat: new ChatStore(network),
-    reading: new ReadingStore(network),
+    checking,
+    chat: new ChatStore(network, checking),
+    reading: new ReadingStore(network, checking),
   }
 }
 

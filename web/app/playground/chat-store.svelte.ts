@@ -1,9 +1,11 @@
 /**
  * The conversation: questions, answers as they stream in, and the settings they are asked with.
  */
-import type { GenerateOptions, Message } from '../../../sdk/types.ts'
+import type { Correction, GenerateOptions, Message } from '../../../sdk/types.ts'
 import type { NetworkStore } from '../network-store.svelte.ts'
+import { change, type Change } from '../words/changes.ts'
 import { Asked } from './asked.svelte.ts'
+import type { Checking, CheckingStore } from './checking.svelte.ts'
 
 export class Turn extends Asked {
   readonly question: string
@@ -11,11 +13,19 @@ export class Turn extends Asked {
   readonly model: string
   answer = $state('')
   finish: 'stop' | 'length' | undefined = $state()
+  /** What a correction changed. */
+  change: Change | undefined = $state.raw()
 
-  constructor(question: string, model: string) {
-    super()
+  constructor(question: string, model: string, checking: Checking) {
+    super(checking)
     this.question = question
     this.model = model
+  }
+
+  correct({ answer, reason }: Correction): void {
+    this.change = change(this.answer, answer.text)
+    this.answer = answer.text
+    this.replaced(reason)
   }
 }
 
@@ -44,25 +54,33 @@ export class ChatStore {
   readonly settings = new ChatSettings()
   turns: Turn[] = $state([])
   readonly #network: NetworkStore
+  readonly #checking: CheckingStore
   readonly busy: boolean = $derived(this.turns.at(-1)?.over === false)
 
-  constructor(network: NetworkStore) {
+  constructor(network: NetworkStore, checking: CheckingStore) {
     this.#network = network
+    this.#checking = checking
   }
 
   async ask(model: { readonly revision: string; readonly title: string }, question: string): Promise<void> {
     if (this.busy) return
     const messages = this.#messages(question)
-    const turn = new Turn(question, model.title)
+    const { choice } = this.#checking
+    const turn = new Turn(question, model.title, choice)
     this.turns.push(turn)
     try {
       const network = await this.#network.network()
-      const onProgress = turn.progress.bind(turn)
-      const generation = network.generate(model.revision, messages, { ...this.settings.options(), signal: turn.signal, onProgress })
+      const generation = network.generate(model.revision, messages, {
+        ...this.settings.options(),
+        verify: choice.verify,
+        signal: turn.signal,
+        onProgress: turn.progress.bind(turn),
+        onCorrection: turn.correct.bind(turn),
+      })
       for await (const piece of generation) turn.answer += piece
       const { stages, timing, finish } = await generation
       turn.finish = finish === 'length' ? 'length' : 'stop'
-      turn.done(stages, generation.receipt, timing)
+      turn.done(stages, generation, timing)
     } catch (thrown) {
       turn.fail(thrown)
     }

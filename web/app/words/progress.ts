@@ -6,10 +6,13 @@ interface Asked {
   readonly phase: AskedPhase
   readonly ahead: number
   readonly promptTokens: number
+  readonly pause: string
 }
 
-export function progressWords({ phase, ahead, promptTokens }: Asked): string {
+export function progressWords({ phase, ahead, promptTokens, pause }: Asked): string {
   if (phase === 'queued') return ahead === 0 ? 'Next in the queue' : `In the queue: ${counted(ahead, 'request')} before yours`
+  if (phase === 'waiting') return pause
+  if (phase === 'correcting') return 'Other volunteers compute it again'
   if (phase === 'connecting') return 'Connecting to the volunteers'
   if (phase === 'prompt')
     return promptTokens > 0 ? `The volunteers read the prompt: ${counted(promptTokens, 'token')}` : 'The volunteers compute'

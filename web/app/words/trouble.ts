@@ -33,6 +33,11 @@ const words: Partial<Record<ErrorCode, Words>> = {
     remedy: 'none',
     advice: 'A new conversation begins without what was said before.',
   },
+  disputed: {
+    title: 'The volunteers did not agree',
+    remedy: 'again',
+    advice: 'None of it can be vouched for. Ask again: other volunteers may take part.',
+  },
   'engine-failed': { title: 'A volunteer could not compute this', remedy: 'again' },
   'hash-mismatch': { title: 'A file arrived changed', remedy: 'again', advice: 'It was thrown away, unused.' },
   'insecure-context': {
