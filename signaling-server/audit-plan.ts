@@ -57,9 +57,6 @@ export interface StageJob {
   readonly maxRows: number
 }
 
-/** Everybody whom a session's tickets name as a stage. */
-export const stagePeers = (tickets: readonly Ticket[]): Set<PeerId> => new Set(tickets.flatMap((t) => t.stages.map((s) => s.peer)))
-
 /** Chunks that stages signed as senders: what audits could reach at most. */
 export function stageChunks(answered: Answered): number {
   let all = 0

@@ -20,6 +20,16 @@ const keptLogits = 64
 /** Chunks of tokens, of those that can't be looked at, in which backends may have resolved a tie differently. */
 const mostTies = (chunks: number) => 1 + Math.ceil(chunks / 10)
 
+const leastRunMs = 15_000
+/** The rows are kept for some minutes only. */
+const mostRunMs = 120_000
+/** Against its measured speed: long contexts, live sessions that go first, rows that come by a slow line. */
+const patience = 10
+
+/** Milliseconds that an auditor is waited for. @param msPerRow of a run of one row, at full power */
+export const runMs = (rows: number, msPerRow: number, power: number): number =>
+  Math.min(mostRunMs, leastRunMs + (patience * rows * msPerRow) / Math.max(0.05, power))
+
 export interface RunTimes {
   /** Wall time, ms since 1970. */
   readonly issuedAt: number

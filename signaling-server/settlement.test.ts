@@ -2,12 +2,16 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { toHex } from '../protocol/bytes.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
 import type { Manifest } from '../protocol/manifest.ts'
-import { checkReceipt, merkleRoot } from '../protocol/receipt.ts'
+import { checkReceipt, merkleRoot, receiptHash, type Receipt } from '../protocol/receipt.ts'
+import { decodeEvidence } from '../protocol/evidence.ts'
 import { reports } from '../testing/custody.ts'
 import { plainManifest } from '../testing/swarms.ts'
 import { makeTicket } from '../testing/tickets.ts'
 import { CustodyLedger } from './custody-ledger.ts'
-import { expectedRows, provisional, rowsRun, type Done } from './settlement.ts'
+import { expectedRows, provisional, rowsRun, settled, type Done } from './settlement.ts'
+import type { Store } from './store.ts'
+import type { EndedSession } from './trust-port.ts'
+import { sampleReceipt } from '../testing/sample-receipts.ts'
 import { trustEverybody } from './trust-port.ts'
 
 const chat = plainManifest([1, 1], { layers: 2, kvHeads: 1, headDim: 1, vocab: 8, context: 256, eos: [0] })
@@ -97,34 +101,64 @@ describe('work', () => {
   })
 })
 
-it('[RC1] [RC3] a receipt says what was proven, signed by the server', async () => {
-  const { ticket, ledger, done, result } = await ended(stages, [16], 5)
-  const asked = {
-    peer: requester.id,
-    key: requester.publicKey,
-    network: undefined,
-    id: 1,
-    revision: ticket.revision,
-    maxPositions: 256,
-    sampling,
+describe('a first receipt', () => {
+  const nothingYet = { receipt: () => Promise.resolve(undefined) } as unknown as Store
+  const ports = { identity: undefined as unknown as Identity, store: nothingYet, trust: trustEverybody, now: () => 1_700_000_000_000 }
+
+  async function first(change: Partial<EndedSession> = {}, store = nothingYet) {
+    const { ticket, ledger, done, result } = await ended(stages, [16], 5)
+    const { id: peer, publicKey: key } = requester
+    const asked = { peer, key, network: undefined, id: 1, revision: ticket.revision, maxPositions: 256, sampling }
+    const { session } = ticket
+    const all = { session, request: session, asked, manifest: chat, ledger, custody: result(chat), done, epoch: 1, ...change }
+    return { ...(await provisional(all, { ...ports, identity: server, store })), ticket, ledger, done }
   }
-  const { session } = ticket
-  const all = { session, request: session, asked, manifest: chat, ledger, custody: result(chat), done, epoch: 1 }
-  const { receipt, writes } = await provisional(all, server, 1_700_000_000_000, trustEverybody)
-  expect(writes.map((w) => w.t)).toEqual(['receipt', 'work', 'work'])
-  expect(receipt).toMatchObject({
-    request: ticket.session,
-    revision: ticket.revision,
-    promptHash: done.promptHash,
-    answerHash: done.answerHash,
-    custody: { checked: ledger.proofs().length, failed: 0 },
-    chunksRoot: toHex(await merkleRoot(ledger.proofs())),
-    status: 'provisional',
-    supersedes: null,
-    issuedAt: 1_700_000_000_000,
-    serverKey: server.publicKey,
+
+  it('[RC1] [RC3] says what was proven, signed by the server, with what proves it', async () => {
+    const { receipt, writes, ticket, ledger, done } = await first()
+    expect(writes.map((w) => w.t)).toEqual(['receipt', 'evidence', 'work', 'work'])
+    expect(receipt).toMatchObject({
+      request: ticket.session,
+      session: ticket.session,
+      revision: ticket.revision,
+      promptHash: done.promptHash,
+      answerHash: done.answerHash,
+      custody: { checked: ledger.proofs().length, failed: 0 },
+      chunksRoot: toHex(await merkleRoot(ledger.proofs())),
+      status: 'provisional',
+      supersedes: null,
+      issuedAt: 1_700_000_000_000,
+      serverKey: server.publicKey,
+    })
+    expect(receipt.stages.map((s) => [s.peer, s.proven])).toEqual(stages.map((s) => [s.id, true]))
+    expect(await checkReceipt(receipt)).toBe(true)
+    expect(await checkReceipt({ ...receipt, custody: { checked: 99, failed: 0 } })).toBe(false)
+    const evidence = writes.flatMap((w) => (w.t === 'evidence' ? [decodeEvidence(w.evidence)] : []))
+    expect(evidence).toEqual([{ tickets: [ticket], proofs: ledger.proofs() }])
   })
-  expect(receipt.stages.map((s) => s.peer)).toEqual(stages.map((s) => s.id))
-  expect(await checkReceipt(receipt)).toBe(true)
-  expect(await checkReceipt({ ...receipt, custody: { checked: 99, failed: 0 } })).toBe(false)
+
+  it('[RC4] of a correction takes the place of the last one of what it corrects', async () => {
+    const wrong = sampleReceipt(3, { status: 'settled' })
+    const store = { receipt: () => Promise.resolve(wrong) } as unknown as Store
+    const { receipt } = await first({ request: wrong.request }, store)
+    expect(receipt).toMatchObject({ request: wrong.request, status: 'corrected', supersedes: await receiptHash(wrong) })
+  })
+
+  it('credits nobody where the custody does not hold', async () => {
+    const { writes } = await first({ custody: { checked: 3, failed: 1, reasons: [], named: [] } })
+    expect(writes.map((w) => w.t)).toEqual(['receipt', 'evidence'])
+  })
+
+  it('[RC4] has one settled successor', async () => {
+    const { receipt } = await first()
+    const after = (await settled(receipt, { done: 2, of: 9 }, server, 1_700_000_001_000)) as Receipt
+    expect(after).toMatchObject({
+      status: 'settled',
+      audits: { done: 2, of: 9 },
+      supersedes: await receiptHash(receipt),
+      issuedAt: 1_700_000_001_000,
+    })
+    expect(await checkReceipt(after)).toBe(true)
+    expect(await settled(after, { done: 9, of: 9 }, server, 1_700_000_002_000)).toBeUndefined()
+  })
 })

@@ -4,14 +4,16 @@
  */
 import type { ClientMessage } from '../protocol/client-messages.ts'
 import { toHex } from '../protocol/bytes.ts'
+import { encodeEvidence } from '../protocol/evidence.ts'
 import type { Hash } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Manifest } from '../protocol/manifest.ts'
-import { merkleRoot, signReceipt, type Receipt } from '../protocol/receipt.ts'
+import { merkleRoot, receiptHash, signReceipt, type Receipt } from '../protocol/receipt.ts'
 import { answerLink, logitsLink, promptLink, sessionLinks, type Ticket } from '../protocol/ticket.ts'
 import type { ExpectedRows } from './custody-check.ts'
 import type { CustodyLedger } from './custody-ledger.ts'
-import type { Write } from './store.ts'
+import { stageChunks } from './audit-plan.ts'
+import type { Store, Write } from './store.ts'
 import type { EndedSession, Trust } from './trust-port.ts'
 
 export type Done = Extract<ClientMessage, { t: 'done' }>
@@ -39,35 +41,25 @@ export function expectedRows(ticket: Ticket, manifest: Manifest, done: Done): Ex
 /** Rows that stage i of the last generation is known to have run: those proven on the link into it. */
 export const rowsRun = (ledger: CustodyLedger, i: number): number => ledger.rows(i)
 
-/** The first receipt, and all that is written with it. */
-export async function provisional(
-  ended: EndedSession,
-  server: Identity,
-  now: number,
-  trust: Trust,
-): Promise<{ readonly receipt: Receipt; readonly writes: readonly Write[] }> {
-  const receipt = await makeReceipt(ended, server, now, trust)
-  const writes: Write[] = [{ t: 'receipt', receipt }]
-  if (ended.custody.failed > 0) return { receipt, writes }
-  for (const [i, { peer, blocks }] of ended.ledger.ticket.stages.entries()) {
-    const [first, end] = blocks
-    const { session, ledger, asked } = ended
-    writes.push({
-      t: 'work',
-      entry: { id: session, kind: 'stage', peer, revision: asked.revision, first, end, rows: rowsRun(ledger, i), at: now },
-    })
-  }
-  return { receipt, writes }
+export interface SettlementPorts {
+  readonly identity: Identity
+  readonly store: Store
+  readonly trust: Pick<Trust, 'mayProduce'>
+  /** Wall time, ms since 1970. */
+  now(): number
 }
 
-async function makeReceipt(
-  { session, request, ledger, custody, done }: EndedSession,
-  server: Identity,
-  now: number,
-  trust: Trust,
-): Promise<Receipt> {
-  const { ticket } = ledger
-  return signReceipt(
+/** A session's first receipt, and all that is written with it. A correction's takes the place of what was found wrong. */
+export async function provisional(
+  ended: EndedSession,
+  { identity, store, trust, now }: SettlementPorts,
+): Promise<{ readonly receipt: Receipt; readonly writes: readonly Write[] }> {
+  const { session, request, ledger, custody, done } = ended
+  const { ticket, tickets } = ledger
+  const at = now()
+  const proofs = ledger.proofs()
+  const superseded = request === session ? undefined : await store.receipt(request)
+  const receipt = await signReceipt(
     {
       v: 1,
       request,
@@ -76,14 +68,31 @@ async function makeReceipt(
       promptHash: done.promptHash as Hash,
       answerHash: done.answerHash as Hash,
       stages: ticket.stages.map(({ peer, key, blocks, backend }) => ({ peer, key, blocks, backend, proven: trust.mayProduce(peer) })),
-      chunksRoot: toHex(await merkleRoot(ledger.proofs())) as Hash,
+      chunksRoot: toHex(await merkleRoot(proofs)) as Hash,
       custody: { checked: custody.checked, failed: custody.failed },
-      audits: { done: 0, of: 0 },
-      status: 'provisional',
-      supersedes: null,
-      issuedAt: now,
-      serverKey: server.publicKey,
+      audits: { done: 0, of: stageChunks(ledger) },
+      status: request === session ? 'provisional' : 'corrected',
+      supersedes: superseded ? await receiptHash(superseded) : null,
+      issuedAt: at,
+      serverKey: identity.publicKey,
     },
-    server.privateKey,
+    identity.privateKey,
   )
+  const evidence = encodeEvidence({ tickets, proofs })
+  const writes: Write[] = [{ t: 'receipt', receipt }, ...(evidence ? [{ t: 'evidence', session, evidence } as const] : [])]
+  if (custody.failed > 0) return { receipt, writes }
+  for (const [i, { peer, blocks }] of ticket.stages.entries()) {
+    const [first, end] = blocks
+    const entry = { id: session, kind: 'stage', peer, revision: ticket.revision, first, end, rows: rowsRun(ledger, i), at } as const
+    writes.push({ t: 'work', entry })
+  }
+  return { receipt, writes }
+}
+
+/** The successor of a session's first receipt, once its audits are over. */
+export async function settled(last: Receipt, audits: Receipt['audits'], server: Identity, now: number): Promise<Receipt | undefined> {
+  if (last.status === 'settled') return undefined
+  const { signature: _, ...said } = last
+  const supersedes = await receiptHash(last)
+  return signReceipt({ ...said, audits, status: 'settled', supersedes, issuedAt: now, serverKey: server.publicKey }, server.privateKey)
 }
