@@ -11,6 +11,7 @@ import { makeMaterial } from './material.ts'
 import { bareChannel } from './parts/bare-channel.ts'
 import { carving } from './parts/carving.ts'
 import { engineAlone } from './parts/engine-alone.ts'
+import { honest } from './parts/honest.ts'
 import { manyAnswers } from './parts/many-answers.ts'
 import { pipeline } from './parts/pipeline.ts'
 import { visits } from './parts/visits.ts'
@@ -21,7 +22,7 @@ import { benchSite } from './site.ts'
 const help = `Usage: npm run bench -- [options]
 
   --rounds N      runs of each kind, 5 or more (5)
-  --only PARTS    some of: network, channel, several, engine, engine2, wire, visits, graph (with commas); docs/benchmarks.md stays as it is
+  --only PARTS    some of: network, channel, several, engine, engine2, wire, visits, graph, honest (with commas); docs/benchmarks.md stays as it is
   --data DIR      models and what is made of them (.manyhands)
 `
 
@@ -66,6 +67,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   wire: () => wire(model, values.data),
   visits: () => visits(model, values.data, rounds, say),
   graph: () => carving(site.url, rounds),
+  honest: () => honest(root, say),
 }
 const names = values.only?.split(',') ?? Object.keys(parts)
 

@@ -3,6 +3,7 @@ import * as Comlink from 'comlink'
 import type { Carving, CarvingTimes } from './carving.worker.ts'
 import { BareChannel } from './channel.ts'
 import type { ChannelTask } from './channel.worker.ts'
+import type { Honest } from './honest.worker.ts'
 import type { Yardstick } from './yardstick.ts'
 
 export type YardstickName = 'ours' | 'transformers' | 'wllama'
@@ -14,6 +15,8 @@ declare global {
   /** Makes this page's end of a channel. */
   var openChannel: (task: ChannelTask) => void
   var channel: BareChannel | undefined
+  var honest: () => Comlink.Remote<Honest>
+  var honestPeer: Comlink.Remote<Honest> | undefined
   var engine: Comlink.Remote<Yardstick> | Yardstick | undefined
 }
 
@@ -38,3 +41,5 @@ globalThis.carve = async (base) => {
 globalThis.openChannel = (task) => {
   globalThis.channel = new BareChannel(task)
 }
+
+globalThis.honest = () => Comlink.wrap<Honest>(new Worker(new URL('./honest.worker.ts', import.meta.url), { type: 'module' }))

@@ -48,3 +48,20 @@ declare module '@wllama/wllama' {
     }): Promise<{ timings?: CompletionTimings }>
   }
 }
+
+declare module 'puppeteer-core' {
+  export interface Page {
+    goto(url: string): Promise<unknown>
+    evaluate(work: (arg: never) => unknown, arg: unknown): Promise<unknown>
+  }
+  export interface Browser {
+    newPage(): Promise<Page>
+    close(): Promise<void>
+  }
+  export function launch(options: {
+    readonly browser: 'firefox'
+    readonly executablePath: string
+    readonly headless: boolean
+    readonly extraPrefsFirefox: Readonly<Record<string, boolean>>
+  }): Promise<Browser>
+}
