@@ -12,7 +12,9 @@ import type { LinkMessage } from '../../protocol/link-messages.ts'
 import { inputsHash, type ShadowTicket } from '../../protocol/shadow.ts'
 import { unpackTensors, type TensorValue } from '../../protocol/tensors.ts'
 import type { StageEngine } from '../engine/engine.ts'
+import { ServicePace } from './pace.ts'
 import type { Scheduler } from './scheduler.ts'
+import type { Warm } from './session.ts'
 import { CutHashes } from './shadow-cuts.ts'
 import { ShadowKept } from './shadow-kept.ts'
 import { feedWindowBytes, revealMs, shadowPatienceMs } from './shadow-limits.ts'
@@ -20,12 +22,14 @@ import { logitsFrom, shadowOutputs, tensorsOf, type ShadowOutputs } from './shad
 import { ShadowReveal, type Reveal } from './shadow-reveal.ts'
 import { readTokens } from './step-tensors.ts'
 
+export type ShadowWord = Extract<ClientMessage, { t: 'audited' | 'sketched' | 'unaudited' }>
+
 export interface ShadowPorts {
   readonly engine: StageEngine
   readonly scheduler: Scheduler
   /** The authenticated link to a peer, dialled where need be. */
   link(peer: PeerId): Promise<PeerLink>
-  tellServer(message: Extract<ClientMessage, { t: 'audited' | 'sketched' | 'unaudited' }>): void
+  tellServer(message: ShadowWord): void
   ran(rows: number, ms: number): void
   /** An audit of so many rows was committed to. */
   audited(rows: number): void
@@ -50,6 +54,7 @@ export class ShadowSession {
   /** Bytes of rows that came and have not run; bytes that ran since the last acknowledgement. */
   #waitingBytes = 0
   #unackedBytes = 0
+  readonly #pace = new ServicePace()
   #running: Promise<unknown> = Promise.resolve()
   #patience: ReturnType<typeof setTimeout> | undefined
   #reveal: ShadowReveal | undefined
@@ -88,8 +93,8 @@ export class ShadowSession {
     if (this.#phase !== 'running' || from !== this.ticket.source.peer) return
     if (message.t === 'fault') return this.giveUp(fromWire(message.error), from)
     if (message.t !== 'fed') return
-    // The session that it stood by for is over.
-    if (this.ticket.role === 'standby') return this.close()
+    if (this.ticket.role === 'standby')
+      return this.giveUp(new ManyhandsError('closed', 'The session that it stood by for is over at its source.'))
     if (this.#received < this.ticket.rows)
       this.giveUp(new ManyhandsError('not-found', `Its source has ${this.#received} of ${this.ticket.rows} rows.`), from)
   }
@@ -113,15 +118,18 @@ export class ShadowSession {
     })
   }
 
-  /**
-   * The stage is this peer's from now on: its cache stays open under the shadow's id, and belongs to whoever calls this.
-   * Resolves when nothing runs in it any more, to the rows it holds.
-   */
-  async takeOver(): Promise<number> {
+  /** Rows run, and milliseconds from a step's arrival to its output. */
+  pace(): { held: number; serviceMs: number } {
+    return { held: this.#held, serviceMs: this.#pace.serviceMs(performance.now()) }
+  }
+
+  /** The stage is this peer's from now on: what a standby has goes to whoever calls this, once nothing runs in it any more. */
+  async takeOver(): Promise<Warm> {
+    const { shadow, last } = this.ticket
     this.#end()
     await this.#running
-    this.#ports.engine.rollback(this.ticket.shadow, this.#held)
-    return this.#held
+    this.#ports.engine.rollback(shadow, this.#held)
+    return { cacheKey: shadow, received: this.kept.inputs, sent: last ? this.kept.logitsHashes : this.kept.outputs }
   }
 
   /** It can't be done, because of `peer` or of this one. */
@@ -172,6 +180,7 @@ export class ShadowSession {
     this.#seq += 1
     this.#received = position + rows
     this.#waitingBytes += payload.length
+    this.#pace.arrived(position, performance.now())
     const queued = scheduler.enqueueBackground(this.ticket.shadow, () => {
       const run = this.#run(step, inputs)
       this.#running = run
@@ -205,6 +214,7 @@ export class ShadowSession {
   #goBack(position: number): void {
     this.#ports.engine.rollback(this.ticket.shadow, position)
     this.kept.truncate(position)
+    this.#pace.clear()
     this.#held = position
   }
 
@@ -213,6 +223,7 @@ export class ShadowSession {
     for (const { link, hashes } of this.#outputCuts) for (const rows of made.rows) if (rows.link === link) hashes.add(rows)
     this.kept.add(step, made)
     this.#held += step.rows
+    this.#pace.served(step.position, performance.now())
     this.#waitingBytes -= step.payload.length
     this.#unackedBytes += step.payload.length
     this.#wait()

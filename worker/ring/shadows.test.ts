@@ -7,6 +7,7 @@ import { createIdentity } from '../../protocol/keys.ts'
 import { signShadowTicket, type ShadowTicket } from '../../protocol/shadow.ts'
 import { sketchDistance } from '../../protocol/sketch.ts'
 import { packTensors, tensorBytes } from '../../protocol/tensors.ts'
+import type { Ticket } from '../../protocol/ticket.ts'
 import { ShadowScene, writeDown, writeDownRun, type WrittenDown } from '../../testing/shadows.ts'
 import { ToyEngine, toyManifest } from '../../testing/toy-engine.ts'
 import type { StepOutput } from '../engine/engine.ts'
@@ -403,6 +404,67 @@ describe('[SH5] once the seed is revealed', () => {
     expect(told).not.toHaveProperty('peer')
   })
 })
+
+describe('[SH6] a standby', () => {
+  const standby: Partial<ShadowTicket> = { role: 'standby', rows: 0, inputCuts: [], outputs: [] }
+
+  for (const [stage, sent] of [
+    [0, 1],
+    [1, 2],
+    [2, 5],
+  ] as const) {
+    it(`has, when it takes over, the rows that came and what became of them: stage ${stage}`, async () => {
+      const written = await answer()
+      const taking = engine(stage)
+      scene = await ShadowScene.start(written, taking)
+      scene.live.add(written.session)
+      const ticket = await scene.ticket(stage, standby)
+      await scene.shadows.start(ticket)
+      const rows = written.links.get(stage)?.end ?? 0
+      await expect.poll(() => scene?.shadows.pace(ticket.shadow)?.held).toBe(rows)
+      const found = scene.shadows.standby(
+        { session: written.session, stages: ranges.map(({ first, end }) => ({ blocks: [first, end] })) } as unknown as Ticket,
+        stage,
+      )
+      const warm = await found?.takeOver()
+      expect(warm?.cacheKey).toBe(ticket.shadow)
+      expect(taking.held(ticket.shadow)).toBe(rows)
+      expect(payloads(warm?.received)).toEqual(payloads(written.links.get(stage)))
+      expect(payloads(warm?.sent)).toEqual(payloads(written.links.get(sent)))
+      expect(scene.shadows.has(ticket.shadow)).toBe(false)
+      await expect.poll(() => scene?.feeds.size).toBe(0)
+    })
+  }
+
+  it('goes back when its session does, and has what came instead', async () => {
+    const written = await answer()
+    const taking = engine(1)
+    const growing = new LinkHistory()
+    const steps = [...(written.links.get(1) as LinkHistory).from(0)]
+    scene = await ShadowScene.start({ ...written, links: new Map([...written.links, [1, growing]]) }, taking)
+    scene.live.add(written.session)
+    const ticket = await scene.ticket(1, standby)
+    await scene.shadows.start(ticket)
+    const held = (rows: number) => expect.poll(() => scene?.shadows.pace(ticket.shadow)?.held).toBe(rows)
+    for (const step of steps.slice(0, 20)) growing.add(step)
+    growing.sign(growing.end)
+    await held(steps[20]?.position as number)
+    growing.truncate(50)
+    for (const step of steps.slice(8, 12)) growing.add(step)
+    growing.sign(growing.end)
+    await held(54)
+    expect(taking.held(ticket.shadow)).toBe(54)
+    expect(growing.end).toBe(54)
+  })
+
+  it('is over, and says so, when its source has no more to give', async () => {
+    const written = await answer()
+    const { scene, ticket } = await audit(1, written, standby)
+    expect(await scene.answerTo(ticket)).toMatchObject({ t: 'unaudited', error: { code: 'closed' } })
+  })
+})
+
+const payloads = (history: LinkHistory | undefined) => [...(history?.from(0) ?? [])].map(({ position, payload }) => [position, ...payload])
 
 function flipped(payload: Uint8Array): Uint8Array {
   const other = payload.slice()

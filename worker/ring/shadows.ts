@@ -72,6 +72,11 @@ export class Shadows {
     for (const shadow of this.#open.values()) shadow.peerLost(peer, reason)
   }
 
+  /** How far a shadow is, and how fast. */
+  pace(shadow: SessionId): { held: number; serviceMs: number } | undefined {
+    return this.#open.get(shadow)?.pace()
+  }
+
   /** The standby for a stage that this peer is to take over, if there is one. */
   standby(ticket: Ticket, stage: number): ShadowSession | undefined {
     const blocks = ticket.stages[stage]?.blocks
