@@ -63,6 +63,7 @@ class Scene {
       store: embedded.store,
       stages,
       trust: trustEverybody,
+      serverKeys: () => [server.publicKey],
       epochOf: () => 1,
       send: (peer, message) => this.#hear(peer, message),
       now: () => 1_700_000_000_000 + this.uptime,

@@ -21,6 +21,8 @@ export interface CoordinatorPorts {
   readonly store: Store
   readonly stages: StageCount
   readonly trust: Trust
+  /** Keys whose tickets are taken over: one's own, past ones, and those of the other processes. */
+  serverKeys(): readonly string[]
   /** The epoch under which we own a swarm. */
   epochOf(revision: Revision): number
   /** False when the peer is not connected. */
@@ -39,6 +41,8 @@ export class Coordinator {
   readonly #ports: CoordinatorPorts
   readonly #roster: Roster
   readonly #publications = new Map<Revision, Publication>()
+  /** Volunteers that want to go and still serve. */
+  readonly #leavers = new Set<PeerId>()
 
   constructor(ports: CoordinatorPorts) {
     this.#ports = ports
@@ -47,7 +51,9 @@ export class Coordinator {
       now: ports.uptime,
       randomBytes,
       stageLost: (peer, why) => this.sessions.stageLost(peer, why),
-      roomMade: () => this.sessions.drainQueues(),
+      roomMade: () => this.sessions.roomMade(),
+      awaited: (revision) => this.sessions.failover.awaits(revision),
+      quarantined: (revision, backend, adapter) => ports.trust.quarantined(revision, backend, adapter),
     })
     this.#roster = roster
     this.sessions = new Sessions({ ...ports, swarm: (revision) => roster.swarm(revision), random: Math.random })
@@ -83,7 +89,7 @@ export class Coordinator {
       case 'models':
         return void this.#ports.send(peer, { t: 'models', id: message.id, models: this.models() })
       case 'offer':
-        return this.#roster.offer(peer, key, message)
+        return this.#roster.offer(peer, key, network, message)
       case 'ready':
         return this.#roster.ready(peer, message)
       case 'failed':
@@ -92,12 +98,24 @@ export class Coordinator {
         return this.#roster.renew(peer, message)
       case 'pause':
         return this.#roster.pause(peer, message)
+      case 'leaving':
+        return this.#leaving(peer)
       case 'leave':
+        this.#leavers.delete(peer)
         return this.#roster.leave(peer)
+      case 'adopt':
+        return this.sessions.adopt(peer, message.ticket)
       case 'done':
         return this.sessions.done(peer, message)
       case 'fault':
-        return this.sessions.fault(peer, message.session, message.error)
+        return this.sessions.failover.fault(peer, message)
+      case 'stalled':
+        return this.sessions.failover.stalled(peer, message)
+      case 'pace':
+        if (!this.sessions.standbys.pace(peer, message.session, message.held)) this.sessions.failover.pace(peer, message)
+        return
+      case 'reopen':
+        return this.sessions.failover.reopen(peer, message)
       case 'open':
         return this.sessions.open({
           peer,
@@ -107,6 +125,8 @@ export class Coordinator {
           revision: message.revision,
           maxPositions: message.maxPositions,
           sampling: message.sampling,
+          ...(message.apart ? { apart: message.apart } : {}),
+          ...(message.corrects ? { corrects: message.corrects } : {}),
         })
       case 'close':
         return this.sessions.close(peer, message.id)
@@ -125,14 +145,31 @@ export class Coordinator {
 
   /** The socket of a peer closed: as a volunteer it may come back, as a requester its waiting requests are gone. */
   gone(peer: PeerId): void {
+    this.#leavers.delete(peer)
     this.#roster.away(peer)
     this.sessions.requesterGone(peer)
   }
 
-  /** Leases, queues, waiting proofs. */
+  /** Leases, queues, waiting proofs, those who want to go. */
   tick(): void {
     this.#roster.tick()
     this.sessions.tick()
+    for (const peer of this.#leavers) this.#handedWhenFree(peer)
+  }
+
+  #leaving(peer: PeerId): void {
+    if (!this.#roster.volunteer(peer)) return void this.#ports.send(peer, { t: 'handed' })
+    this.#leavers.add(peer)
+    this.#roster.leaving(peer)
+    this.sessions.failover.handOver(peer)
+    this.#handedWhenFree(peer)
+  }
+
+  #handedWhenFree(peer: PeerId): void {
+    const v = this.#roster.volunteer(peer)
+    if (v && v.sessions > 0) return
+    this.#leavers.delete(peer)
+    this.#ports.send(peer, { t: 'handed' })
   }
 
   #info({ model, members }: Swarm): ModelInfo {

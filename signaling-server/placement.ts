@@ -24,6 +24,9 @@ const begunFactor = 1e6
 const newFactor = 4
 /** Nobody's part counts as less than this, so that one more replica is worth twice its model's demand at most. */
 const leastCover = 0.5
+/** A part with one holder comes before every part with two, however slow those are: without it a session has nowhere to go on. */
+const secondWorth = 1 / leastCover
+const furtherFactor = 0.4
 /** One more replica of a part is worth little while another part has no holder. */
 const incompleteFactor = 0.01
 
@@ -46,9 +49,10 @@ export function place(
   for (const swarm of wanted) {
     const { model } = swarm
     const cover = coverage(swarm)
+    const holders = heldBy(swarm).map((all) => all.length)
     const missing = new Set(missingSegments(model, [...swarm.members].filter(isCounted)))
     for (const [i, segment] of model.plan.entries()) {
-      const score = need(model, cover, missing, i, now)
+      const score = need(model, cover, holders, missing, i, now)
       if (score <= (best?.score ?? 0)) continue
       if (bytesNeeded(model.manifest, segment) > volunteer.memoryBytes) continue
       // What failed as a whole may still do in part.
@@ -73,11 +77,18 @@ export interface Move {
  * A model lacks a part and nobody is free: who takes its place, one move at a time. Its own replicas go first, handing on the
  * part that only they can leave to another; with 'auto' a holder takes on what lies beside its range. Another model's replicas
  * go only if with them this one is whole. No move makes any model lack more, so none is undone by the next.
+ * @param awaited whether sessions under way wait for the model: then nobody's return is
  */
-export function move(swarms: readonly Swarm[], stages: StageCount, now: number): Move | undefined {
+export function move(
+  swarms: readonly Swarm[],
+  stages: StageCount,
+  now: number,
+  awaited: (revision: Revision) => boolean = () => false,
+): Move | undefined {
+  const standing = (swarm: Swarm) => standingIn(swarm, now, awaited(swarm.model.revision))
   for (const swarm of swarms.toSorted((a, b) => demandNow(b.model, now) - demandNow(a.model, now))) {
     const { model } = swarm
-    const chain = nearestChain(model, standing(swarm, now))
+    const chain = nearestChain(model, standing(swarm))
     const missing = chain.filter(({ holder }) => !holder).map(({ range }) => range)
     if (missing.length === 0) continue
     const wide = (volunteer: Volunteer, range: BlockRange): Move => {
@@ -86,21 +97,41 @@ export function move(swarms: readonly Swarm[], stages: StageCount, now: number):
       return { volunteer, placement: { revision: model.revision, blocks } }
     }
     const own = spares(swarm, chain)
-    const others = swarms
-      .filter((other) => other !== swarm)
-      .flatMap((other) => spares(other, nearestChain(other.model, standing(other, now))))
+    const others = swarms.filter((other) => other !== swarm).flatMap((other) => spares(other, nearestChain(other.model, standing(other))))
     const handed = handOver(chain, own, model, now).first ?? (stages === 'auto' ? extend(chain, missing, model, now) : undefined)
     if (handed) return wide(handed.volunteer, handed.range)
     const { first, whole } = handOver(chain, [...own, ...others], model, now)
     if (first && whole) return wide(first.volunteer, first.range)
   }
+  for (const swarm of swarms) {
+    const second = secondHolder(swarm, now)
+    if (second) return second
+  }
+  return undefined
+}
+
+/** A part has one holder, and another part three: the one that can be spared there goes where a session would have nowhere to go on. */
+function secondHolder(swarm: Swarm, now: number): Move | undefined {
+  const { model } = swarm
+  const held = heldBy(swarm)
+  const holdersOf = (segment: BlockRange) => held[model.plan.indexOf(segment)] as Volunteer[]
+  for (const segment of model.plan.filter((s) => holdersOf(s).length === 1)) {
+    const volunteer = [...swarm.members].find(
+      (v) =>
+        mayMove(v) &&
+        v.holding?.ready !== undefined &&
+        fits(v, model, segment, now) &&
+        model.plan.every((s) => !holds(v, s) || holdersOf(s).length > 2),
+    )
+    if (volunteer) return { volunteer, placement: { revision: model.revision, blocks: segment } }
+  }
   return undefined
 }
 
 /** Those that serve, will, or are expected back; of equals those come first that had better stay, and the absent last. */
-function standing({ members }: Swarm, now: number): Volunteer[] {
+function standingIn({ members }: Swarm, now: number, awaited: boolean): Volunteer[] {
   const worth = (v: Volunteer) => (isCounted(v) ? v.sessions + (v.holding?.ready ? 0.5 : 0) : -1)
-  return [...members].filter((v) => isCounted(v) || returning(v, now)).sort((a, b) => worth(b) - worth(a))
+  return [...members].filter((v) => isCounted(v) || (!awaited && returning(v, now))).sort((a, b) => worth(b) - worth(a))
 }
 
 const returning = (v: Volunteer, now: number) =>
@@ -175,11 +206,15 @@ function extend(chain: readonly ChainLink[], missing: readonly BlockRange[], mod
 }
 
 /** Capacity that the holders of each segment add up to: a volunteer of usual speed counts 1. Rows that are no tokens have no usual speed. */
-function coverage({ model, members }: Swarm): number[] {
+function coverage(swarm: Swarm): number[] {
+  const { decoder } = swarm.model.manifest
+  return heldBy(swarm).map((holders) => holders.reduce((sum, v) => sum + (decoder ? replicas(v) : v.power), 0))
+}
+
+/** Of every segment of the plan those who hold it, or will. */
+function heldBy({ model, members }: Swarm): Volunteer[][] {
   const counted = [...members].filter(isCounted)
-  return model.plan.map((segment) =>
-    counted.filter((v) => holds(v, segment)).reduce((sum, v) => sum + (model.manifest.decoder ? replicas(v) : v.power), 0),
-  )
+  return model.plan.map((segment) => counted.filter((v) => holds(v, segment)))
 }
 
 function replicas({ power, holding }: Volunteer): number {
@@ -188,9 +223,17 @@ function replicas({ power, holding }: Volunteer): number {
 }
 
 /** How much one more holder of segment i is worth. */
-function need(model: Model, cover: readonly number[], missing: ReadonlySet<BlockRange>, i: number, now: number): number {
+function need(
+  model: Model,
+  cover: readonly number[],
+  holders: readonly number[],
+  missing: ReadonlySet<BlockRange>,
+  i: number,
+  now: number,
+): number {
   const demand = 1 + demandNow(model, now)
-  const worth = demand / Math.max(leastCover, cover[i] as number)
+  const further = (furtherFactor * demand) / Math.max(leastCover, cover[i] as number)
+  const worth = (holders[i] as number) < 2 ? secondWorth * demand : further
   if (missing.size === 0) return worth
   if (!missing.has(model.plan[i] as BlockRange)) return incompleteFactor * worth
   if (missing.size < model.plan.length) return begunFactor * (demand / missing.size)

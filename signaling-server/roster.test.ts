@@ -35,6 +35,8 @@ class Simulation {
       log: () => undefined,
       stageLost: (peer) => this.lost.push(peer),
       roomMade: () => undefined,
+      awaited: () => false,
+      quarantined: () => false,
     })
     this.setModels(stages, models)
   }
@@ -67,7 +69,8 @@ class Simulation {
 
   offer(peer: PeerId): void {
     const v = this.#online.get(peer)
-    if (v) this.roster.offer(peer, peer, { t: 'offer', memoryBytes: v.memoryBytes, models: v.models, power: 1, backends: ['wasm'] })
+    if (v)
+      this.roster.offer(peer, peer, undefined, { t: 'offer', memoryBytes: v.memoryBytes, models: v.models, power: 1, backends: ['wasm'] })
   }
 
   ready(peer: PeerId): void {

@@ -8,6 +8,7 @@ import { ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, Revision } from '../protocol/ids.ts'
 import { leaseMs } from '../protocol/limits.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
+import type { Backend } from '../protocol/ticket.ts'
 import { move, place, type Placement } from './placement.ts'
 import { rangeKey, type Model, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
 
@@ -26,6 +27,10 @@ export interface RosterPorts {
   stageLost(peer: PeerId, why: string): void
   /** There may be room for those who wait. */
   roomMade(): void
+  /** Sessions under way wait for somebody who holds a part of this model. */
+  awaited(revision: Revision): boolean
+  /** A backend that was found wrong on a model: nobody serves it so. */
+  quarantined(revision: Revision, backend: Backend, adapter: string): boolean
 }
 
 type Of<T extends ClientMessage['t']> = Extract<ClientMessage, { t: T }>
@@ -82,8 +87,11 @@ export class Roster {
     this.#placeIdle()
   }
 
-  offer(peer: PeerId, key: string, { memoryBytes, power, backends, models }: Of<'offer'>): void {
+  /** @param network the prefix of its address, where that counts */
+  offer(peer: PeerId, key: string, network: string | undefined, offer: Of<'offer'>): void {
+    const { memoryBytes, power, backends, models, holding } = offer
     const known = this.#volunteers.get(peer)
+    if (known && holding && known.holding?.lease === holding.lease && known.holding.ready) return this.#renewed(peer, holding.lease)
     if (known) this.#forget(known, 'A volunteer began anew.')
     const failures = known?.failures ?? new Map()
     const v: Volunteer = {
@@ -98,8 +106,10 @@ export class Roster {
       sessions: 0,
       positions: 0,
       failures,
+      ...(network === undefined ? {} : { network }),
     }
     this.#volunteers.set(peer, v)
+    if (holding && this.#takeOver(v, holding)) return
     this.#idle.set(v, '')
     this.#assign(v)
   }
@@ -110,6 +120,13 @@ export class Roster {
     if (!v) return
     if (v.backends.length > 0 && !v.backends.includes(backend))
       throw new ManyhandsError('bad-message', `This volunteer did not offer ${backend}.`)
+    if (this.#ports.quarantined(v.holding.revision, backend, adapter)) {
+      this.#failedAt(v, v.holding)
+      return this.#unassign(
+        v,
+        `Answers of ${this.#name(v.holding.revision)} computed on ${backend} have been wrong. It is not asked for there.`,
+      )
+    }
     v.holding = { ...v.holding, ready: { backend, adapter, rowLimit, msPerRow, cachePositions }, expiresAt: this.#ports.now() + leaseMs }
     v.failures.delete(rangeKey(v.holding.revision, v.holding.blocks))
     this.#ports.log(
@@ -123,9 +140,7 @@ export class Roster {
     const v = this.#volunteers.get(peer)
     if (v?.holding?.lease !== lease) return
     const { revision, blocks } = v.holding
-    const key = rangeKey(revision, blocks)
-    const times = (v.failures.get(key)?.times ?? 0) + 1
-    v.failures.set(key, { times, until: this.#ports.now() + Math.min(longestRetryMs, firstRetryMs * 2 ** (times - 1)) })
+    this.#failedAt(v, v.holding)
     this.#ports.log(
       `${short(peer)} could not serve ${this.#name(revision)}, blocks ${blocks.first + 1}-${blocks.end}: ${error.code}: ${error.message}`,
     )
@@ -134,10 +149,7 @@ export class Roster {
   }
 
   renew(peer: PeerId, { lease }: Of<'renew'>): void {
-    const v = this.#holder(peer, lease)
-    if (!v) return
-    v.holding.expiresAt = this.#ports.now() + leaseMs
-    this.#ports.send(peer, { t: 'renewed', lease })
+    this.#renewed(peer, lease)
   }
 
   pause(peer: PeerId, { paused }: Of<'pause'>): void {
@@ -145,6 +157,16 @@ export class Roster {
     if (!v || v.paused === paused) return
     v.paused = paused
     if (!paused) this.#ports.roomMade()
+  }
+
+  /** It wants to go: others are given its part now, while it still serves. */
+  leaving(peer: PeerId): void {
+    const v = this.#volunteers.get(peer)
+    if (!v) return
+    v.leaving = true
+    v.willing = false
+    this.#idle.delete(v)
+    this.#placeMissing()
   }
 
   leave(peer: PeerId): void {
@@ -159,6 +181,7 @@ export class Roster {
     if (!v.holding?.ready) return this.#forget(v, 'A volunteer went away.')
     v.awaySince = this.#ports.now()
     this.#ports.stageLost(peer, 'A volunteer went away.')
+    this.#placeMissing()
   }
 
   /** Leases that ran out; parts that nobody holds; volunteers without work. */
@@ -169,12 +192,45 @@ export class Roster {
       if (v.awaySince === undefined) this.#unassign(v, 'The lease was not renewed in time.')
       else this.#forget(v, 'A volunteer went away.')
     }
-    this.#placeIdle()
-    const moved = move(this.swarms(), this.#ports.stages, now)
-    if (moved) this.#give(moved.volunteer, moved.placement)
+    this.#placeMissing()
   }
 
   // ------------------------------------------------------------------------------------------------------------------
+
+  /** A part that nobody holds any more goes to somebody free, or to a replica that can be spared. */
+  #placeMissing(): void {
+    this.#placeIdle()
+    const moved = move(this.swarms(), this.#ports.stages, this.#ports.now(), (revision) => this.#ports.awaited(revision))
+    if (moved) this.#give(moved.volunteer, moved.placement)
+  }
+
+  /** What it holds from before this server began is its lease as it is, where it is still of use. */
+  #takeOver(v: Volunteer, { lease, revision, blocks: [first, end], ...ready }: NonNullable<Of<'offer'>['holding']>): boolean {
+    const swarm = this.#swarms.get(revision)
+    if (!swarm || end <= first || end > swarm.model.manifest.blocks.length) return false
+    if (v.backends.length > 0 && !v.backends.includes(ready.backend)) return false
+    if (this.#ports.quarantined(revision, ready.backend, ready.adapter)) return false
+    v.holding = { lease, revision, blocks: { first, end }, ready, expiresAt: this.#ports.now() + leaseMs }
+    swarm.members.add(v)
+    this.#ports.log(`${short(v.peer)} serves ${this.#name(revision)} still, blocks ${first + 1}-${end}, on ${ready.backend}`)
+    this.#ports.send(v.peer, { t: 'renewed', lease })
+    this.#ports.roomMade()
+    return true
+  }
+
+  #renewed(peer: PeerId, lease: string): void {
+    const v = this.#holder(peer, lease)
+    if (!v) return
+    v.holding.expiresAt = this.#ports.now() + leaseMs
+    this.#ports.send(peer, { t: 'renewed', lease })
+  }
+
+  /** Not tried there again for a while. */
+  #failedAt(v: Volunteer, { revision, blocks }: Pick<Placement, 'revision' | 'blocks'>): void {
+    const key = rangeKey(revision, blocks)
+    const times = (v.failures.get(key)?.times ?? 0) + 1
+    v.failures.set(key, { times, until: this.#ports.now() + Math.min(longestRetryMs, firstRetryMs * 2 ** (times - 1)) })
+  }
 
   #placeIdle(): void {
     // A copy: whoever finds nothing is put at the end.

@@ -38,7 +38,7 @@ describe('a route', () => {
   it('[TK2] joins up from block 0 to the last, over volunteers that serve and have room, no one twice', () => {
     fc.assert(
       fc.property(volunteers, fc.integer({ min: 1, max: 2048 }), (members, positions) => {
-        const routing = route(swarm(members), positions, sessionsPerStage, Math.random)
+        const routing = route(swarm(members), positions, sessionsPerStage, { random: Math.random })
         if (!('stages' in routing)) return
         let at = 0
         for (const v of routing.stages) {
@@ -59,15 +59,15 @@ describe('a route', () => {
     fc.assert(
       fc.property(volunteers, fc.integer({ min: 1, max: 2048 }), (members, positions) => {
         const idle = members.map((v) => ({ ...v, sessions: 0, positions: 0 }))
-        const routing = route(swarm(members), positions, sessionsPerStage, half)
-        const alone = route(swarm(idle), positions, sessionsPerStage, half)
+        const routing = route(swarm(members), positions, sessionsPerStage, { random: half })
+        const alone = route(swarm(idle), positions, sessionsPerStage, { random: half })
         if ('missing' in routing) {
           expect(routing.missing).toEqual(missingNow(chat, members))
           const filled = routing.missing.map((range: BlockRange, n) => holder(100 + n, chat.revision, range))
           expect(missingNow(chat, [...members, ...filled])).toEqual([])
         } else if ('tooLong' in routing) {
           expect(alone).toEqual(routing)
-          if (routing.most > 0) expect(route(swarm(idle), routing.most, sessionsPerStage, half)).toHaveProperty('stages')
+          if (routing.most > 0) expect(route(swarm(idle), routing.most, sessionsPerStage, { random: half })).toHaveProperty('stages')
           expect(routing.most).toBeLessThan(positions)
         } else expect(alone).toHaveProperty('stages')
       }),
@@ -80,12 +80,12 @@ describe('a route', () => {
     const slow = holder(1, chat.revision, all, { ...usualReady, msPerRow: 40 })
     const quick = holder(2, chat.revision, all, { ...usualReady, msPerRow: 10 })
     const busy = { ...holder(3, chat.revision, all, { ...usualReady, msPerRow: 10 }), sessions: 3 }
-    expect(route(swarm([slow, busy, quick]), 10, sessionsPerStage, half)).toEqual({ stages: [quick] })
+    expect(route(swarm([slow, busy, quick]), 10, sessionsPerStage, { random: half })).toEqual({ stages: [quick] })
   })
 
   it('leaves the last places to those who have none', () => {
     const v = { ...holder(1, chat.revision, { first: 0, end: 4 }), sessions: sessionsPerStage - keptPlaces }
-    expect(route(swarm([v]), 10, sessionsPerStage - keptPlaces, half)).toEqual({ full: true })
-    expect(route(swarm([v]), 10, sessionsPerStage, half)).toEqual({ stages: [v] })
+    expect(route(swarm([v]), 10, sessionsPerStage - keptPlaces, { random: half })).toEqual({ full: true })
+    expect(route(swarm([v]), 10, sessionsPerStage, { random: half })).toEqual({ stages: [v] })
   })
 })

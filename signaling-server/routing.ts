@@ -1,8 +1,10 @@
 /**
- * Which pipeline a session gets: the quickest chain of volunteers that serve, each with room. Pure.
+ * Which pipeline a session gets: the quickest chain of volunteers that serve, each with room; and who takes the place of stages
+ * that are gone. Pure.
  */
+import type { PeerId } from '../protocol/ids.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
-import { cheapestChain, missingSegments, widestChain } from './chain.ts'
+import { cheapestChain, missingSegments, widestChain, type Piece } from './chain.ts'
 import { isServing, type Holding, type Model, type Ready, type Swarm, type Volunteer } from './swarm.ts'
 
 export type Routing =
@@ -14,6 +16,18 @@ export type Routing =
   /** Held, but every pipeline has a stage at its bound. */
   | { readonly full: true }
 
+/** What a choice of peers goes by besides their speed and room. */
+export interface Choice {
+  /** Peers that must not take part. */
+  readonly without?: ReadonlySet<PeerId>
+  /** Whose work may be part of an answer while others could do it; of those who have not proven themselves no more are taken than need be. */
+  mayProduce?(peer: PeerId): boolean
+  /** Milliseconds since some moment: whoever was slow a while ago comes last. */
+  readonly now?: number
+  /** Uniform in [0, 1). */
+  random(): number
+}
+
 /** Sessions a stage serves at once: on two cores, four fill a pipeline of three; the rest is fairness and waiting. */
 export const sessionsPerStage = 8
 /** Of these, places for requesters who have no session yet: nobody shuts the others out, whatever he opens. */
@@ -24,41 +38,110 @@ const hopMs = 1
 const leastMsPerRow = 0.1
 /** Replicas whose cost differs by less than this share take turns by chance. */
 const spread = 0.1
+/** Against one who was slow a while ago. */
+const slowFactor = 10
+/** A replacement behind the same address as a stage that stays may go with it. */
+const nearFactor = 2
+/** A stage that stays keeps what it has computed: whatever a newcomer's speed, it would have all of it to do again. */
+const dropCost = 1e6
+/** Above any speed and any number of stages that would have to begin anew. */
+const unprovenCost = 1e9
+/** A standby has computed the session's rows already. */
+const standbyFactor = 1e-3
 
 export interface Serving extends Volunteer {
   holding: Holding & { ready: Ready }
 }
 
-/**
- * @param places sessions that a stage may have, this one included
- * @param random uniform in [0, 1)
- */
-export function route({ model, members }: Swarm, maxPositions: number, places: number, random: () => number): Routing {
-  const serving = [...members].filter((v): v is Serving => isServing(v))
+/** @param places sessions that a stage may have, this one included */
+export function route({ model, members }: Swarm, maxPositions: number, places: number, choice: Choice): Routing {
+  const serving = [...members].filter((v): v is Serving => isServing(v) && !choice.without?.has(v.peer))
   const missing = missingSegments(model, serving)
   if (missing.length > 0) return { missing }
   const end = model.manifest.blocks.length
   const decoder = model.manifest.decoder !== undefined
+  const trusted = trustedEnough(serving, end, choice)
   if (decoder) {
     const most = widestChain(
-      serving.map(({ holding }) => ({ range: holding.blocks, room: holding.ready.cachePositions })),
+      trusted.map(({ holding }) => ({ range: holding.blocks, room: holding.ready.cachePositions })),
       end,
     )
     if (most < maxPositions) return { tooLong: true, most }
   }
-  const free = serving.filter((v) => v.sessions < places && (!decoder || v.positions + maxPositions <= v.holding.ready.cachePositions))
+  const free = trusted.filter((v) => v.sessions < places && hasRoom(v, decoder, maxPositions))
   const stages = cheapestChain<Serving>(
-    free.map((v) => ({ range: v.holding.blocks, cost: stageCost(v) * (1 + spread * random()), of: v })),
+    free.map((v) => pieceOf(v, stageCost(v, choice))),
     end,
   )
   return stages ? { stages } : { full: true }
 }
 
-/** Milliseconds a row takes there and on its way, with the sessions already there. */
-function stageCost({ holding, sessions, power }: Serving): number {
-  return hopMs + (Math.max(leastMsPerRow, holding.ready.msPerRow) * (1 + sessions)) / Math.max(0.05, power)
+export interface Rerouting {
+  /** Stages that go on. */
+  readonly kept: readonly Volunteer[]
+  readonly maxPositions: number
+  /** Rows a run of the session may have: nobody with a lower limit can take part. */
+  readonly maxRows: number
+  /** Who has computed the session's rows already, beside those who are kept. */
+  isStandby?(v: Volunteer): boolean
+}
+
+/**
+ * A whole pipeline again: those who are kept stay, others take the place of those who are gone, one or several for a range. Where
+ * the kept ranges don't join with anybody's, they go too. A session under way comes before new ones: it needs room in the
+ * caches, not one of the places that are shared out.
+ */
+export function reroute({ model, members }: Swarm, { kept, maxPositions, maxRows, isStandby }: Rerouting, choice: Choice): Routing {
+  const end = model.manifest.blocks.length
+  const decoder = model.manifest.decoder !== undefined
+  const staying = kept.filter((v): v is Serving => v.holding?.ready !== undefined)
+  const others = [...members].filter((v): v is Serving => isServing(v) && !choice.without?.has(v.peer) && !staying.includes(v as Serving))
+  const missing = missingSegments(model, [...staying, ...others])
+  if (missing.length > 0) return { missing }
+  const fit = others.filter((v) => v.holding.ready.rowLimit >= maxRows && (isStandby?.(v) === true || hasRoom(v, decoder, maxPositions)))
+  const near = new Set(staying.map((v) => v.network).filter((network) => network !== undefined))
+  const stages = cheapestChain<Serving>(
+    [
+      ...staying.map((v) => pieceOf(v, 0)),
+      ...fit.map((v) => {
+        const dropped = staying.filter((s) => overlap(s.holding.blocks, v.holding.blocks)).length
+        const own =
+          stageCost(v, choice) * (isStandby?.(v) ? standbyFactor : 1) * (v.network !== undefined && near.has(v.network) ? nearFactor : 1)
+        return pieceOf(v, own + dropped * dropCost + (choice.mayProduce?.(v.peer) === false ? unprovenCost : 0))
+      }),
+    ],
+    end,
+  )
+  return stages ? { stages } : { full: true }
 }
 
 /** Whether a session would find a pipeline now, if nobody else were there: for the catalogue. */
 export const missingNow = (model: Model, members: Iterable<Volunteer>): BlockRange[] =>
   missingSegments(model, [...members].filter(isServing))
+
+/** Everybody who is proven, and of the others only whom no chain of proven ones can spare: while a network is young, all. */
+function trustedEnough(serving: readonly Serving[], end: number, { mayProduce }: Choice): readonly Serving[] {
+  if (!mayProduce) return serving
+  const unproven = (v: Serving) => (mayProduce(v.peer) ? 0 : 1)
+  const fewest = cheapestChain<Serving>(
+    serving.map((v) => pieceOf(v, unproven(v))),
+    end,
+  )
+  // The blocks that no chain of the fewest goes without.
+  const spared = (v: Serving) => !fewest?.some((f) => unproven(f) === 1 && overlap(f.holding.blocks, v.holding.blocks))
+  return serving.filter((v) => unproven(v) === 0 || !spared(v))
+}
+
+const pieceOf = (v: Serving, cost: number): Piece<Serving> => ({ range: v.holding.blocks, cost, of: v })
+
+const overlap = (a: BlockRange, b: BlockRange): boolean => a.first < b.end && b.first < a.end
+
+const hasRoom = ({ positions, holding }: Serving, decoder: boolean, maxPositions: number): boolean =>
+  !decoder || positions + maxPositions <= holding.ready.cachePositions
+
+/** Milliseconds a row takes there and on its way, with the sessions already there. */
+function stageCost({ holding, sessions, power, slowUntil }: Serving, { random, now }: Choice): number {
+  const rowMs = (Math.max(leastMsPerRow, holding.ready.msPerRow) * (1 + sessions)) / Math.max(0.05, power)
+  const slow = slowUntil !== undefined && now !== undefined && now < slowUntil ? slowFactor : 1
+  return (hopMs + rowMs * slow) * (1 + spread * random())
+}

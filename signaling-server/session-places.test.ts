@@ -131,7 +131,7 @@ describe('a request that will never have a route is refused at once', () => {
 
 const commands = fc.array(
   fc.record({
-    t: fc.constantFrom('open', 'open', 'open', 'close', 'done', 'fault', 'lost', 'gone', 'tick', 'proofs'),
+    t: fc.constantFrom('open', 'open', 'open', 'close', 'done', 'fault', 'lost', 'back', 'stalled', 'leaving', 'gone', 'tick', 'proofs'),
     who: fc.nat(3),
     which: fc.nat(200),
     size: fc.constantFrom(1, 10, 500, context),
@@ -143,6 +143,7 @@ it('whatever happens in whatever order, capacity is given back exactly once, and
   await fc.assert(
     fc.asyncProperty(commands, async (happenings) => {
       const b = new SessionScene()
+      const everybody = [...b.volunteers, ...b.replicas]
       const left = new Set<number>()
       for (const [id, { t, who, which, size }] of happenings.entries()) {
         const peer = who.toString().repeat(64) as PeerId
@@ -158,24 +159,27 @@ it('whatever happens in whatever order, capacity is given back exactly once, and
           for (const [i, h] of happenings.entries()) if (h.who === who) left.add(i)
           b.sessions.requesterGone(peer)
         } else if (t === 'tick') b.pass(size * 100)
-        else if (t === 'lost') b.sessions.stageLost((b.volunteers[who % 2] as Volunteer).peer, 'It left.')
+        else if (t === 'lost') b.lose(everybody[who] as Volunteer)
+        else if (t === 'back') b.join(everybody[who] as Volunteer)
+        else if (t === 'leaving') b.sessions.failover.handOver((everybody[who] as Volunteer).peer)
+        else if (ticket && t === 'stalled')
+          b.sessions.failover.stalled(ticket.stages.at(-1)?.peer as PeerId, { t, session: ticket.session, position: 1, waitedMs: size })
         else if (ticket && t === 'done') b.done(ticket)
-        else if (ticket && t === 'fault')
-          b.sessions.fault(b.volunteers[who % 2]?.peer as PeerId, ticket.session, { code: 'gap', message: 'x' })
+        else if (ticket && t === 'fault') b.fault(ticket, b.volunteers[who % 2]?.peer as PeerId, { code: 'gap', message: 'x' })
         else if (ticket) b.sessions.proofs(b.volunteers[who % 2]?.peer as PeerId, new Uint8Array(proofBytes).fill(which))
-        for (const v of b.volunteers) {
+        for (const v of everybody) {
           expect(v.sessions).toBeGreaterThanOrEqual(0)
-          expect(v.sessions).toBeLessThanOrEqual(sessionsPerStage)
           expect(v.positions).toBeGreaterThanOrEqual(0)
           expect(v.positions).toBeLessThanOrEqual(context)
         }
-        expect(b.volunteers[0].sessions).toBe(b.sessions.live)
+        expect(everybody.reduce((sum, v) => sum + v.sessions, 0)).toBeLessThanOrEqual(2 * b.sessions.live)
       }
       b.pass(queueMs + 1)
       b.pass(ticketMs + 1)
       b.pass(proofWaitMs + 1)
       await b.sessions.settleAll()
-      expect([b.load, b.sessions.live, b.sessions.queued]).toEqual([idle, 0, 0])
+      expect(everybody.map((v) => [v.sessions, v.positions])).toEqual([...idle, ...idle])
+      expect([b.sessions.live, b.sessions.queued, b.sessions.standbys.size]).toEqual([0, 0, 0])
       expect(b.failures).toEqual([])
       for (const [id, { t }] of happenings.entries()) {
         if (t !== 'open' || left.has(id)) continue

@@ -1,62 +1,25 @@
 /**
- * Sessions from asking to receipt: admission, route and ticket, custody as it comes, the end, settlement. Capacity is taken
- * when a route is given and given back exactly once.
+ * Sessions from asking to receipt: admission, route and ticket, custody as it comes, the end, settlement. What keeps one going
+ * when a stage is lost is failover.ts, and when the server was adoption.ts.
  */
 import type { ClientMessage } from '../protocol/client-messages.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { proofBytes } from '../protocol/custody.ts'
-import { ManyhandsError, type WireError } from '../protocol/errors.ts'
+import { ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
-import type { Identity } from '../protocol/keys.ts'
 import { chunkRows, ticketMs } from '../protocol/limits.ts'
-import type { ServerMessage } from '../protocol/server-messages.ts'
-import { signTicket, type Ticket } from '../protocol/ticket.ts'
-import { AdmissionQueue, type Who } from './admission.ts'
-import { CustodyLedger } from './custody-ledger.ts'
-import type { Asked } from './live-session.ts'
-import { keptPlaces, route, sessionsPerStage, type Serving } from './routing.ts'
-import { expectedRows, proofWaitMs, provisional, type Done } from './settlement.ts'
-import type { Store } from './store.ts'
+import type { Ticket } from '../protocol/ticket.ts'
 import type { Manifest } from '../protocol/manifest.ts'
-import { addDemand, type Swarm, type Volunteer } from './swarm.ts'
-import type { EndedSession, Trust } from './trust-port.ts'
-
-interface Session {
-  readonly asked: Asked
-  readonly session: SessionId
-  readonly manifest: Manifest
-  readonly stages: readonly Volunteer[]
-  readonly startedAt: number
-  /** Present once the ticket is signed. */
-  ledger?: CustodyLedger
-  /** The requester is done with it; the last stage's word is waited for, which may come later by its own socket. */
-  closing: boolean
-  /** The last stage's word that it ended; the last proofs are waited for. */
-  done?: Done
-  /** Nothing more is waited for after this. */
-  dueAt: number
-  released: boolean
-  settling?: Promise<void>
-}
-
-export interface SessionsPorts {
-  readonly identity: Identity
-  readonly store: Store
-  readonly trust: Trust
-  /** A model that is offered, with its volunteers. */
-  swarm(revision: Revision): Swarm | undefined
-  epochOf(revision: Revision): number
-  send(peer: PeerId, message: ServerMessage): boolean
-  /** Wall time in milliseconds since 1970: for what is signed. */
-  now(): number
-  /** Milliseconds since some moment, which never step back: for what lasts. */
-  uptime(): number
-  /** Uniform in [0, 1). */
-  random(): number
-  log(line: string): void
-  /** A bug of ours, or a store that does not take what is written; for the log. */
-  failed(thrown: unknown): void
-}
+import { Adoption } from './adoption.ts'
+import { AdmissionQueue } from './admission.ts'
+import { Failover } from './failover.ts'
+import { hostOf, isParty, whose, type Asked, type Session } from './live-session.ts'
+import { keptPlaces, route, sessionsPerStage, type Choice, type Serving } from './routing.ts'
+import { SessionTable, type SessionsPorts } from './session-table.ts'
+import { expectedRows, proofWaitMs, provisional } from './settlement.ts'
+import { Standbys } from './standbys.ts'
+import { addDemand } from './swarm.ts'
+import type { EndedSession } from './trust-port.ts'
 
 /** How long the last stage's word is waited for once the requester is done: the two come by different sockets. */
 const lastWordMs = 3_000
@@ -64,22 +27,28 @@ const lastWordMs = 3_000
 const maxProofsAtOnce = 64
 
 export class Sessions {
-  /** Totals since the start, for /metrics. */
-  readonly counts = { opened: 0, settled: 0, failed: 0, busy: 0, chunksChecked: 0, chunksFailed: 0 }
+  readonly failover: Failover
+  readonly standbys: Standbys
+  readonly #adoption: Adoption
   readonly #ports: SessionsPorts
-  readonly #sessions = new Map<SessionId, Session>()
+  readonly #table: SessionTable
   readonly #queues = new Map<Revision, AdmissionQueue<Asked>>()
-  /** Sessions under way, by network and by key. */
-  readonly #places = new Map<string, number>()
 
   constructor(ports: SessionsPorts) {
     this.#ports = ports
+    this.#table = new SessionTable(ports, (s) => this.#placesFree(s))
+    this.standbys = new Standbys(this.#table)
+    this.failover = new Failover(this.#table, this.standbys, (session, reason, without) => this.wrong(session, reason, without))
+    this.#adoption = new Adoption(this.#table, this.failover)
+  }
+
+  /** Totals since the start, for /metrics. */
+  get counts(): SessionTable['counts'] {
+    return this.#table.counts
   }
 
   get live(): number {
-    let live = 0
-    for (const s of this.#sessions.values()) if (!s.released) live += 1
-    return live
+    return this.#table.live
   }
 
   get queued(): number {
@@ -100,7 +69,7 @@ export class Sessions {
     const place = queue.enter(whose(asked), asked, this.#ports.uptime())
     if ('ahead' in place) {
       this.#drain(queue)
-      if (queue.has(asked)) this.#ports.send(asked.peer, { t: 'queued', id: asked.id, ahead: place.ahead })
+      if (queue.has(asked)) this.#tell(asked, (id) => ({ t: 'queued', id, ahead: place.ahead }))
       return
     }
     this.counts.busy += 1
@@ -110,12 +79,12 @@ export class Sessions {
   /** The requester is done with a session, or gives up waiting for one. */
   close(peer: PeerId, id: number): void {
     for (const queue of this.#queues.values()) queue.leave((a) => a.peer === peer && a.id === id)
-    for (const s of this.#sessions.values()) {
+    for (const s of this.#table.all()) {
       if (s.asked.peer !== peer || s.asked.id !== id || s.done || s.closing) continue
       s.closing = true
       s.dueAt = this.#ports.uptime() + lastWordMs
       // Nobody has heard of it yet.
-      if (!s.ledger) this.#end(s)
+      if (!s.ledger) this.#table.end(s)
     }
   }
 
@@ -124,27 +93,42 @@ export class Sessions {
     for (const queue of this.#queues.values()) queue.leave((a) => a.peer === peer)
   }
 
-  /** A stage's peer is gone: its sessions can't go on. */
+  /** A stage's peer is gone: its sessions go on with others. */
   stageLost(peer: PeerId, reason: string): void {
-    for (const s of this.#sessions.values()) {
-      if (s.released || !s.stages.some((v) => v.peer === peer)) continue
-      this.#fail(s, new ManyhandsError('peer-lost', reason).toWire(), peer)
-    }
+    this.standbys.lost(peer)
+    this.failover.stageLost(peer, reason)
   }
 
-  fault(peer: PeerId, session: SessionId, error: WireError): void {
-    const s = this.#sessions.get(session)
-    if (!s || s.released || !isParty(s, peer)) return
-    this.#ports.log(`session ${session.slice(0, 8)}: ${error.code} at ${peer.slice(0, 8)}: ${error.message}`)
-    this.#fail(s, error, undefined)
+  /** Somebody takes part in a session that began before this server did, or has been away. */
+  adopt(peer: PeerId, ticket: Ticket): void {
+    this.#adoption.adopt(peer, ticket)
+  }
+
+  /**
+   * An answer was found wrong, or may be: its requester is told, and asks again; over those named nothing of it goes any more.
+   * One that is under way ends.
+   */
+  wrong(session: SessionId, reason: string, without: readonly PeerId[]): void {
+    const s = this.#table.get(session)
+    if (s && !s.done) this.#table.end(s)
+    const requester = s?.asked.peer ?? this.#table.over(session)?.requester
+    if (requester === undefined) return
+    // While its receipt is being written it is not over yet.
+    const over = this.#table.over(session) ?? this.#table.remember(s as Session)
+    over.wrong = new Set([...(over.wrong ?? []), ...without])
+    this.counts.wrong += 1
+    this.#ports.send(requester, { t: 'wrong', session, reason: reason.slice(0, 300) })
   }
 
   done(peer: PeerId, message: Extract<ClientMessage, { t: 'done' }>): void {
-    const s = this.#sessions.get(message.session)
-    if (!s || s.done || s.stages.at(-1)?.peer !== peer) return
+    const checking = this.#adoption.checking(message.session)
+    if (checking) return void checking.then(() => this.done(peer, message))
+    const s = this.#table.get(message.session)
+    if (!s || s.done || hostOf(s) !== peer) return
     s.done = message
     s.dueAt = this.#ports.uptime() + proofWaitMs
-    this.#release(s)
+    delete s.gatheringUntil
+    this.#table.release(s)
     this.#settleIfComplete(s)
   }
 
@@ -156,28 +140,34 @@ export class Sessions {
     for (let i = 0; i < count; i++) {
       // A copy: what is kept must not hold on to the message, or to what the socket read along with it.
       const proof = new Uint8Array(bytes.subarray(i * proofBytes, (i + 1) * proofBytes))
-      const s = this.#sessions.get(toHex(proof.subarray(0, 16)) as SessionId)
-      if (!s?.ledger || s.settling || !isParty(s, peer)) continue
-      void s.ledger.add(proof, peer).then(() => this.#settleIfComplete(s))
+      const session = toHex(proof.subarray(0, 16)) as SessionId
+      const checking = this.#adoption.checking(session)
+      if (checking) void checking.then(() => this.#proof(peer, session, proof))
+      else this.#proof(peer, session, proof)
     }
   }
 
   /** Receipts for what has ended, with the proofs that are there: the server is going away. */
   async settleAll(): Promise<void> {
-    await Promise.all([...this.#sessions.values()].filter((s) => s.done).map((s) => this.#settle(s)))
+    await Promise.all([...this.#table.all()].filter((s) => s.done).map((s) => this.#settle(s)))
   }
 
-  drainQueues(): void {
+  /** Somebody serves who did not, or a place is free: sessions under way first. */
+  roomMade(): void {
+    this.failover.roomMade()
     for (const queue of this.#queues.values()) this.#drain(queue)
   }
 
   tick(): void {
     const now = this.#ports.uptime()
-    for (const s of this.#sessions.values()) {
+    this.#adoption.tick()
+    this.failover.tick()
+    this.standbys.tick()
+    for (const s of this.#table.all()) {
       if (now <= s.dueAt) continue
       if (s.done) void this.#settle(s)
-      else if (s.closing) this.#end(s)
-      else this.#fail(s, new ManyhandsError('timeout', 'This answer took longer than a session may last.').toWire(), undefined)
+      else if (s.closing) this.#table.end(s)
+      else this.#table.fail(s, new ManyhandsError('timeout', 'This answer took longer than a session may last.').toWire())
     }
     for (const queue of this.#queues.values()) {
       for (const asked of queue.expired(now)) {
@@ -187,7 +177,7 @@ export class Sessions {
         )
       }
     }
-    this.drainQueues()
+    this.roomMade()
   }
 
   // ------------------------------------------------------------------------------------------------------------------
@@ -202,7 +192,7 @@ export class Sessions {
         fewest = asked.maxPositions
         return false
       },
-      (who) => this.#places.get(who) ?? 0,
+      (who) => this.#table.placesOf(who),
     )
   }
 
@@ -214,13 +204,15 @@ export class Sessions {
       return true
     }
     const { name } = swarm.model.manifest
-    const places = sessionsPerStage - (whose(asked).some((who) => this.#places.has(who)) ? keptPlaces : 0)
-    const routing = route(swarm, asked.maxPositions, places, this.#ports.random)
+    const places = sessionsPerStage - (whose(asked).some((who) => this.#table.placesOf(who) > 0) ? keptPlaces : 0)
+    const choice = this.#choice(asked)
+    const routing = route(swarm, asked.maxPositions, places, choice)
     if ('full' in routing) return false
-    if ('stages' in routing) this.#start(asked, swarm.model.manifest, routing.stages)
+    if ('stages' in routing) this.#start(asked, swarm.model.manifest, routing.stages, choice.without)
     else if ('missing' in routing) {
       const blocks = routing.missing.map(({ first, end }) => `${first + 1}-${end}`).join(', ')
-      const sentence = `Nobody online holds blocks ${blocks} of ${name}. Try again when more people give, or give yourself.`
+      const nobody = choice.without.size > 0 ? 'Nobody else online' : 'Nobody online'
+      const sentence = `${nobody} holds blocks ${blocks} of ${name}. Try again when more people give, or give yourself.`
       this.#refuse(asked, new ManyhandsError('no-volunteers', sentence, { retryAfterMs: 5_000 }))
     } else {
       const sentence = `The volunteers who hold ${name} now have memory for ${routing.most} tokens, prompt and answer together: shorten the prompt or ask for fewer.`
@@ -229,57 +221,53 @@ export class Sessions {
     return true
   }
 
-  #start(asked: Asked, manifest: Manifest, stages: readonly Serving[]): void {
-    const session = toHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
-    const startedAt = this.#ports.uptime()
-    const s: Session = { asked, session, manifest, stages, startedAt, closing: false, dueAt: startedAt + ticketMs, released: false }
-    this.#sessions.set(session, s)
-    this.counts.opened += 1
-    for (const v of stages) {
-      v.sessions += 1
-      v.positions += asked.maxPositions
+  /** Apart from the other pipelines of a quorum, and in a correction without those who were wrong. */
+  #choice({ peer, apart, corrects }: Asked): Choice & { readonly without: Set<PeerId> } {
+    const without = new Set<PeerId>()
+    for (const session of apart ?? []) {
+      const s = this.#table.get(session)
+      const over = s ? this.#table.remember(s) : this.#table.over(session)
+      if (over?.requester === peer) for (const other of over.peers) without.add(other)
     }
-    for (const who of whose(asked)) this.#places.set(who, (this.#places.get(who) ?? 0) + 1)
-    this.#tell(s, stages).catch((thrown: unknown) => {
-      this.#ports.failed(thrown)
-      if (!s.released)
-        this.#fail(s, new ManyhandsError('internal', 'The server failed at this request. It has been logged.').toWire(), undefined)
-    })
+    const corrected = corrects === undefined ? undefined : this.#table.over(corrects)
+    if (corrected?.requester === peer) for (const other of corrected.wrong ?? []) without.add(other)
+    return { ...this.#table.choice({ without }), without }
   }
 
-  /** The ticket, to all who take part. */
-  async #tell(s: Session, stages: readonly Serving[]): Promise<void> {
-    const { asked } = s
-    const { identity, now } = this.#ports
-    const issuedAt = now()
-    const ticket: Ticket = await signTicket(
-      {
-        v: 1,
-        session: s.session,
-        revision: asked.revision,
-        requester: { peer: asked.peer, key: asked.key },
-        stages: stages.map(({ peer, key, holding: { blocks, ready } }) => ({
-          peer,
-          key,
-          blocks: [blocks.first, blocks.end],
-          backend: ready.backend,
-        })),
-        sampling: asked.sampling,
-        maxPositions: asked.maxPositions,
-        maxRows: Math.min(chunkRows, ...stages.map((v) => v.holding.ready.rowLimit)),
-        epoch: this.#ports.epochOf(asked.revision),
-        generation: 0,
-        issuedAt,
-        expiresAt: issuedAt + ticketMs,
-        serverKey: identity.publicKey,
-      },
-      identity.privateKey,
-    )
-    // While the ticket was being signed, or told, a stage may have gone, and the session with it.
-    if (s.released) return
-    s.ledger = new CustodyLedger(ticket)
-    for (const { peer } of s.stages) this.#ports.send(peer, { t: 'session', ticket })
-    if (!s.released && !this.#ports.send(asked.peer, { t: 'route', id: asked.id, ticket })) this.#end(s)
+  #start(asked: Asked, manifest: Manifest, stages: readonly Serving[], without: Set<PeerId>): void {
+    const session = toHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
+    const startedAt = this.#ports.uptime()
+    const corrected = asked.corrects === undefined ? undefined : this.#table.over(asked.corrects)
+    const s: Session = {
+      asked,
+      session,
+      request: corrected?.requester === asked.peer ? corrected.request : session,
+      manifest,
+      epoch: this.#ports.epochOf(asked.revision),
+      startedAt,
+      expiresAt: this.#ports.now() + ticketMs,
+      maxRows: Math.min(chunkRows, ...stages.map((v) => v.holding.ready.rowLimit)),
+      stages: [],
+      attempt: 0,
+      without,
+      brokenLinks: new Map(),
+      leaving: new Map(),
+      faults: 0,
+      quietUntil: 0,
+      closing: false,
+      dueAt: startedAt + ticketMs,
+      released: false,
+    }
+    this.#table.add(s)
+    this.counts.opened += 1
+    this.#table.seat(s, stages)
+    this.#table.issue(s)
+  }
+
+  #proof(peer: PeerId, session: SessionId, proof: Uint8Array<ArrayBuffer>): void {
+    const s = this.#table.get(session)
+    if (!s?.ledger || s.settling || !isParty(s, peer)) return
+    void s.ledger.add(proof, peer).then(() => this.#settleIfComplete(s))
   }
 
   #settleIfComplete(s: Session): void {
@@ -292,61 +280,44 @@ export class Sessions {
   #settle(s: Session): Promise<void> {
     s.settling ??= this.#writeReceipt(s)
       .catch((thrown: unknown) => this.#ports.failed(thrown))
-      .finally(() => this.#sessions.delete(s.session))
+      .finally(() => this.#table.remove(s))
     return s.settling
   }
 
-  async #writeReceipt({ asked, session, manifest, ledger, done }: Session): Promise<void> {
+  async #writeReceipt(s: Session): Promise<void> {
+    const { asked, session, request, manifest, epoch, ledger, done } = s
     if (!done || !ledger) return
-    const { ticket } = ledger
     await ledger.judged()
-    const result = ledger.result(expectedRows(ticket, manifest, done))
-    this.counts.chunksChecked += result.checked
-    this.counts.chunksFailed += result.failed
-    for (const reason of result.reasons) this.#ports.log(`session ${session.slice(0, 8)}: custody: ${reason}`)
-    const { trust, identity, now } = this.#ports
-    const ended: EndedSession = { session, request: session, asked, manifest, ledger, custody: result, done, epoch: ticket.epoch }
-    const { receipt, writes } = await provisional(ended, identity, now(), trust)
+    const custody = ledger.result(expectedRows(ledger.ticket, manifest, done))
+    this.counts.chunksChecked += custody.checked
+    this.counts.chunksFailed += custody.failed
+    const log = (line: string) => this.#ports.log(`session ${session.slice(0, 8)}: ${line}`)
+    for (const reason of custody.reasons) log(`custody: ${reason}`)
+    const { trust, store } = this.#ports
+    const ended: EndedSession = { session, request, asked, manifest, ledger, custody, done, epoch }
+    const { receipt, writes } = await provisional(ended, this.#ports)
     // The epoch of the route: a server that has lost the swarm since can't write for it.
-    const written = await this.#ports.store.commit(ticket.revision, ticket.epoch, writes)
-    if (written !== 'ok') return this.#ports.log(`session ${session.slice(0, 8)}: no receipt: another server has taken over`)
+    const written = await store.commit(asked.revision, epoch, writes)
+    if (written !== 'ok') return log('no receipt: another server has taken over')
     this.counts.settled += 1
+    this.#table.tellStages(s, { t: 'settled', session })
     this.#ports.send(asked.peer, { t: 'receipt', receipt })
+    if (custody.named.length > 0) trust.failedCustody(session, custody.named)
     trust.ended(ended, receipt)
   }
 
-  /** It broke off: the requester hears why, the stages let go. */
-  #fail(s: Session, error: WireError, except: PeerId | undefined): void {
-    this.counts.failed += 1
-    this.#ports.send(s.asked.peer, { t: 'error', id: s.asked.id, error })
-    this.#end(s, except)
-  }
-
-  /** Over without an answer. */
-  #end(s: Session, except?: PeerId): void {
-    for (const v of s.stages) if (v.peer !== except) this.#ports.send(v.peer, { t: 'session-closed', session: s.session })
-    this.#sessions.delete(s.session)
-    this.#release(s)
-  }
-
-  #release(s: Session): void {
-    if (s.released) return
-    s.released = true
-    for (const v of s.stages) {
-      v.sessions -= 1
-      v.positions -= s.asked.maxPositions
-    }
-    for (const who of whose(s.asked)) {
-      const left = (this.#places.get(who) ?? 1) - 1
-      if (left > 0) this.#places.set(who, left)
-      else this.#places.delete(who)
-    }
+  #placesFree(s: Session): void {
+    this.standbys.close(s.session)
     this.#queues.get(s.asked.revision)?.sessionEnded(this.#ports.uptime() - s.startedAt)
-    this.drainQueues()
+    this.roomMade()
   }
 
   #refuse(asked: Asked, error: ManyhandsError): void {
-    this.#ports.send(asked.peer, { t: 'error', id: asked.id, error: error.toWire() })
+    this.#tell(asked, (id) => ({ t: 'error', id, error: error.toWire() }))
+  }
+
+  #tell({ peer, id }: Asked, message: (id: number) => Parameters<SessionsPorts['send']>[1]): void {
+    if (id !== undefined) this.#ports.send(peer, message(id))
   }
 
   #queue(revision: Revision): AdmissionQueue<Asked> {
@@ -355,7 +326,3 @@ export class Sessions {
     return queue
   }
 }
-
-const whose = ({ network, peer }: Asked): Who => (network === undefined ? [peer] : [network, peer])
-
-const isParty = ({ asked, stages }: Session, peer: PeerId) => asked.peer === peer || stages.some((v) => v.peer === peer)

@@ -46,6 +46,12 @@ export interface Volunteer {
   /** Its offer stands: it takes an assignment now. */
   willing: boolean
   paused: boolean
+  /** It wants to go: no new sessions, and those under way are handed over. */
+  leaving?: boolean
+  /** The prefix of its address, where that counts. */
+  readonly network?: string
+  /** A session stood still because of it: others come first until then. */
+  slowUntil?: number
   /** When its socket was lost; its lease goes on for a while. */
   awaySince?: number
   holding?: Holding
@@ -112,10 +118,11 @@ export const holds = ({ holding }: Volunteer, { first, end }: BlockRange): boole
   holding !== undefined && holding.blocks.first <= first && holding.blocks.end >= end
 
 /** Takes new sessions. */
-export const isServing = (v: Volunteer): boolean => v.holding?.ready !== undefined && !v.paused && v.awaySince === undefined
+export const isServing = (v: Volunteer): boolean =>
+  v.holding?.ready !== undefined && !v.paused && v.leaving !== true && v.awaySince === undefined
 
 /** Serves, or will when it has loaded. */
-export const isCounted = (v: Volunteer): boolean => v.holding !== undefined && !v.paused && v.awaySince === undefined
+export const isCounted = (v: Volunteer): boolean => v.holding !== undefined && !v.paused && v.leaving !== true && v.awaySince === undefined
 
 export function demandNow(model: Model, now: number): number {
   return model.demand * 0.5 ** (Math.max(0, now - model.demandAt) / demandHalfLifeMs)

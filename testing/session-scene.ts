@@ -1,9 +1,10 @@
-/** Sessions with all that they need: a real store, real keys, two volunteers, and a time that only the test lets pass. */
+/** Sessions with all that they need: a real store, real keys, two volunteers and their replicas, and a time that only the test lets pass. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, beforeEach } from 'vitest'
 import type { PeerId } from '../protocol/ids.ts'
+import type { WireError } from '../protocol/errors.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 import type { Ticket } from '../protocol/ticket.ts'
@@ -12,7 +13,7 @@ import { Sessions } from '../signaling-server/sessions.ts'
 import { openEmbedded } from '../signaling-server/sqlite-store.ts'
 import type { Store } from '../signaling-server/store.ts'
 import type { Model, Volunteer } from '../signaling-server/swarm.ts'
-import { trustEverybody } from '../signaling-server/trust-port.ts'
+import { trustEverybody, type Trust } from '../signaling-server/trust-port.ts'
 import { reports } from './custody.ts'
 import { holder, plainManifest, plainModel, usualReady } from './swarms.ts'
 
@@ -29,14 +30,17 @@ const stats = { promptHash: 'a'.repeat(64), answerHash: 'b'.repeat(64) }
 
 export let server: Identity
 export let requester: Identity
-export let stageKeys: [Identity, Identity]
+/** Of the two volunteers, and of a replica of each. */
+export let stageKeys: [Identity, Identity, Identity, Identity]
 export let store: Store
 export let epoch: number
 
 /** Keys once for a file, a store of its own for every test. */
 export function useSessionScene(): void {
   beforeAll(async () => {
-    ;[server, requester, ...stageKeys] = (await Promise.all(Array.from({ length: 4 }, () => createIdentity()))) as [
+    ;[server, requester, ...stageKeys] = (await Promise.all(Array.from({ length: 6 }, () => createIdentity()))) as [
+      Identity,
+      Identity,
       Identity,
       Identity,
       Identity,
@@ -55,10 +59,13 @@ export function useSessionScene(): void {
   })
 }
 
-/** Two volunteers that hold a half each, and whoever asks. */
+/** Two volunteers that hold a half each, where the test wants them two more that hold the same, and whoever asks. */
 export class SessionScene {
   readonly sessions: Sessions
   readonly volunteers: [Volunteer, Volunteer]
+  /** Of the first, and of the second. They join with `join`. */
+  readonly replicas: [Volunteer, Volunteer]
+  readonly members: Set<Volunteer>
   readonly gone = new Set<PeerId>()
   readonly failures: unknown[] = []
   readonly lines: string[] = []
@@ -68,17 +75,21 @@ export class SessionScene {
   readonly #told: { readonly peer: PeerId; readonly message: ServerMessage }[] = []
   #wake: () => void = () => undefined
 
-  constructor(change: { identity?: Identity; epoch?: number } = {}) {
-    this.volunteers = [0, 1].map((i) => ({
-      ...holder(i, model.revision, { first: i, end: i + 1 }, { ...usualReady, cachePositions: context }),
+  constructor(change: { identity?: Identity; epoch?: number; trust?: Partial<Trust> } = {}) {
+    const volunteer = (i: number) => ({
+      ...holder(i, model.revision, { first: i % 2, end: (i % 2) + 1 }, { ...usualReady, cachePositions: context }),
       peer: stageKeys[i]?.id as PeerId,
       key: stageKeys[i]?.publicKey as string,
-    })) as [Volunteer, Volunteer]
+    })
+    this.volunteers = [volunteer(0), volunteer(1)]
+    this.replicas = [volunteer(2), volunteer(3)]
+    this.members = new Set(this.volunteers)
     this.sessions = new Sessions({
       identity: change.identity ?? server,
       store,
-      trust: trustEverybody,
-      swarm: () => (this.offered ? { model, members: new Set(this.volunteers) } : undefined),
+      trust: { ...trustEverybody, ...change.trust },
+      serverKeys: () => [server.publicKey],
+      swarm: () => (this.offered ? { model, members: this.members } : undefined),
       epochOf: () => change.epoch ?? epoch,
       send: (peer, message) => {
         if (this.gone.has(peer)) return false
@@ -109,6 +120,33 @@ export class SessionScene {
       sampling: { temperature: 0, topP: 1, seed: 0 },
       ...change,
     })
+  }
+
+  /** Serves from now on; those that wait may go on. */
+  join(...volunteers: Volunteer[]): void {
+    for (const v of volunteers) {
+      this.gone.delete(v.peer)
+      this.members.add(v)
+    }
+    this.sessions.roomMade()
+  }
+
+  /** Its socket is closed, or it left. */
+  lose(...volunteers: Volunteer[]): void {
+    for (const v of volunteers) {
+      this.gone.add(v.peer)
+      this.members.delete(v)
+    }
+    for (const v of volunteers) this.sessions.stageLost(v.peer, 'A volunteer went away.')
+  }
+
+  fault(ticket: Ticket, from: PeerId, error: WireError, peer?: PeerId): void {
+    this.sessions.failover.fault(from, { t: 'fault', session: ticket.session, error, ...(peer ? { peer } : {}) })
+  }
+
+  /** The route of a generation, once the requester has it. */
+  async rerouted(generation: number): Promise<Ticket> {
+    return (await this.told('route', (route) => route.ticket.generation === generation)).ticket
   }
 
   all<T extends Kind>(kind: T, peer?: PeerId): Told<T>[] {
