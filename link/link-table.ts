@@ -87,6 +87,11 @@ export class LinkTable {
     }
   }
 
+  /** Those that can be used now. */
+  ready(): Iterable<PeerLink> {
+    return this.#ready.values()
+  }
+
   counters(): { sentBytes: number; receivedBytes: number } {
     let sentBytes = this.#closedSent
     let receivedBytes = this.#closedReceived

@@ -10,6 +10,8 @@ export class MemoryChannel implements Channel {
   other: MemoryChannel | undefined
   /** Sees every message on its way; what it returns is delivered instead. */
   tamper: (message: Uint8Array) => Uint8Array | undefined = (m) => m
+  /** Called after every message that was sent. */
+  onSent: () => void = () => undefined
   #on: ChannelEvents | undefined
   #closed = false
 
@@ -23,6 +25,7 @@ export class MemoryChannel implements Channel {
     const delivered = this.tamper(message.slice())
     this.sent.push(message)
     if (delivered) setImmediate(() => this.other?.deliver(delivered))
+    this.onSent()
   }
 
   deliver(message: Uint8Array): void {
@@ -32,6 +35,15 @@ export class MemoryChannel implements Channel {
   drain(): void {
     this.bufferedAmount = 0
     this.#on?.drained()
+  }
+
+  /** As `close`, and what is on its way is lost with it. */
+  kill(): void {
+    this.close()
+    const { other } = this
+    if (!other || other.#closed) return
+    other.#closed = true
+    setImmediate(() => other.#on?.closed())
   }
 
   close(): void {

@@ -4,13 +4,16 @@
  */
 import type { Fingerprints, LinkTerms } from '../link/peer-link.ts'
 import type { Bytes } from '../protocol/bytes.ts'
-import type { ClientMessage } from '../protocol/client-messages.ts'
 import type { Outcome, WireError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { BlockRange, Manifest } from '../protocol/manifest.ts'
+import type { ShadowTicket } from '../protocol/shadow.ts'
 import type { Backend, Ticket } from '../protocol/ticket.ts'
 import type { LoadProgress, StageReport } from './engine/engine.ts'
+import type { StageWord } from './ring/session.ts'
+import type { Reveal } from './ring/shadow-reveal.ts'
+import type { ShadowWord } from './ring/shadow-session.ts'
 import type { NodeStats } from './ring/stage-node.ts'
 
 export interface StageRequest {
@@ -31,7 +34,7 @@ export type StageEvent =
   | { readonly t: 'dial'; readonly peer: PeerId }
   | { readonly t: 'released'; readonly channel: number }
   | { readonly t: 'proof'; readonly proof: Bytes }
-  | { readonly t: 'server'; readonly message: Extract<ClientMessage, { t: 'done' | 'fault' }> }
+  | { readonly t: 'server'; readonly message: StageWord | ShadowWord }
   | { readonly t: 'stats'; readonly stats: NodeStats }
   /** The engine can't go on; a new worker is needed. */
   | { readonly t: 'lost'; readonly error: WireError }
@@ -44,6 +47,12 @@ export interface StageApi {
   dropChannel(id: number): void
   openSession(ticket: Ticket): Promise<Outcome<void>>
   closeSession(session: SessionId): void
+  /** How far the session is here, and how fast; undefined where it is not served. */
+  probe(session: SessionId): Promise<{ held: number; serviceMs: number } | undefined>
+  /** Computes a stage's work again; the server is told of the end. */
+  shadow(ticket: ShadowTicket): void
+  reveal(reveal: Reveal): void
+  closeShadow(shadow: SessionId): void
   setPower(power: number): void
   setPaused(paused: boolean): void
   /** Answers as soon as the compute side can: one that is stuck never does. */

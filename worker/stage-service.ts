@@ -6,9 +6,11 @@ import { rtcChannel } from '../link/channel.ts'
 import type { Fingerprints, LinkTerms } from '../link/peer-link.ts'
 import { asError, ManyhandsError, outcome, type Outcome } from '../protocol/errors.ts'
 import type { SessionId } from '../protocol/ids.ts'
+import type { ShadowTicket } from '../protocol/shadow.ts'
 import type { Ticket } from '../protocol/ticket.ts'
 import type { StageApi, StageEvent, StageRequest } from './api.ts'
 import type { LoadProgress, LoadRequest, StageEngine, StageReport } from './engine/engine.ts'
+import type { Reveal } from './ring/shadow-reveal.ts'
 import { StageNode } from './ring/stage-node.ts'
 
 /** Makes an engine with this platform's files and runtime. */
@@ -88,6 +90,22 @@ export class StageService implements StageApi {
 
   closeSession(session: SessionId): void {
     this.#node?.closeSession(session)
+  }
+
+  async probe(session: SessionId): Promise<{ held: number; serviceMs: number } | undefined> {
+    return this.#node?.probe(session)
+  }
+
+  shadow(ticket: ShadowTicket): void {
+    void this.#node?.shadows.start(ticket)
+  }
+
+  reveal(reveal: Reveal): void {
+    this.#node?.shadows.reveal(reveal)
+  }
+
+  closeShadow(shadow: SessionId): void {
+    this.#node?.shadows.close(shadow)
   }
 
   setPower(power: number): void {

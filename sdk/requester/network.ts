@@ -6,6 +6,7 @@ import { rtcChannel } from '../../link/channel.ts'
 import { deferred } from '../../link/deferred.ts'
 import { LinkTable } from '../../link/link-table.ts'
 import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
+import type { Bytes } from '../../protocol/bytes.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
 import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../../protocol/ids.ts'
@@ -15,7 +16,7 @@ import { receiptFile, type ReceiptFileJson } from '../../protocol/receipt-file.t
 import { checkReceipt, type Receipt } from '../../protocol/receipt.ts'
 import type { ModelInfo, ServerMessage } from '../../protocol/server-messages.ts'
 import type { Step } from '../../protocol/frames.ts'
-import { checkTicket, type TicketStage } from '../../protocol/ticket.ts'
+import { checkTicket } from '../../protocol/ticket.ts'
 import { ControlSocket, type Welcome } from '../network/control-socket.ts'
 import { discover, fetchBlob, fetchEvidence, fetchManifest, fetchReceipts, type ServerInfo } from '../network/discovery.ts'
 import { findModel } from '../network/find-model.ts'
@@ -32,7 +33,7 @@ import type {
   RunResult,
 } from '../types.ts'
 import type { Tensor } from 'onnxruntime-common'
-import { Asking } from './asking.ts'
+import { Asking, type AskingPorts } from './asking.ts'
 import { Generating } from './generation.ts'
 import { prepare } from './question.ts'
 import { runModel } from './run.ts'
@@ -45,6 +46,8 @@ const maxKept = 32
 /** A request under way, by its `open`. */
 interface Opened {
   readonly asking: Asking
+  /** What it has countersigned: told again after a reconnection. */
+  readonly proofs: readonly Bytes[]
   readonly onProgress: CallOptions['onProgress']
 }
 
@@ -63,6 +66,8 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   readonly #firstWelcome = deferred<void>()
   readonly #closing = new AbortController()
   #serverKeys: readonly string[] = []
+  /** The server's start, as it said at the last welcome. */
+  #boot: string | undefined
   #state: NetworkState = 'connecting'
 
   /** @throws ManyhandsError when no server of the list can be reached */
@@ -92,17 +97,17 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     this.#links = new LinkTable(identity, {
       dial: (peer) => this.#hub.dial(peer),
       released: (id) => this.#hub.release(id),
-      step: (link, step) => this.#deliver(step.session, link.remote, (asking) => asking.receive(step satisfies Step)),
+      step: (link, step) => this.#deliver(step.session, (asking) => asking.receive(step satisfies Step, link.remote)),
       message: (link, message) => {
-        if ('session' in message) this.#deliver(message.session, link.remote, (asking) => asking.message(message))
+        const session = 'session' in message ? message.session : message.t === 'open' ? message.ticket.session : undefined
+        if (session !== undefined) this.#deliver(session, (asking) => asking.message(message, link.remote, link))
       },
       custody: (link, signedChunk) => {
         const { session } = decodeChunk(signedChunk.subarray(0, chunkBytes))
-        this.#deliver(session, link.remote, (asking) => asking.custody(signedChunk))
+        this.#deliver(session, (asking) => asking.custody(signedChunk, link.remote))
       },
       closed: (peer, reason) => {
-        for (const asking of this.#askings.values())
-          if (asking.host.peer === peer) asking.fail(new ManyhandsError('peer-lost', reason.message))
+        for (const asking of this.#askings.values()) if (asking.host.peer === peer) asking.linkLost(reason)
       },
     })
     this.#hub = new PeerHub(info, false, {
@@ -183,7 +188,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   }
 
   /**
-   * A routed session, connected to its last stage and ready to start.
+   * A routed session, ready to start; it connects to its last stage meanwhile.
    * @throws ManyhandsError no-volunteers, busy, context-overflow, peer-lost, aborted …
    */
   async open(
@@ -205,11 +210,20 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     try {
       if (ticket.revision !== terms.revision || ticket.requester.peer !== this.#identity.id)
         throw new ManyhandsError('bad-ticket', 'The server routed another request than this one.')
-      const link = await abortable(this.#links.to((ticket.stages.at(-1) as TicketStage).peer), options.signal)
-      const proof = (bytes: Uint8Array<ArrayBuffer>) => void this.#socket.sendBinary(bytes)
-      const asking = new Asking(ticket, tensors.feeds, tensors.answer, { identity: this.#identity, link, proof }, { step: onStep })
+      const proofs: Bytes[] = []
+      const ports: AskingPorts = {
+        identity: this.#identity,
+        link: (peer) => this.#links.to(peer),
+        check: (newer) => checkTicket(newer, this.#serverKeys, Date.now()),
+        proof: (proof) => {
+          proofs.push(proof)
+          this.#socket.sendBinary(proof)
+        },
+        fault: (peer, error) => this.fault(ticket.session, peer, error),
+      }
+      const asking = new Asking(ticket, tensors.feeds, tensors.answer, ports, { step: onStep })
       this.#askings.set(ticket.session, asking)
-      this.#byOpenId.set(id, { asking, onProgress: options.onProgress })
+      this.#byOpenId.set(id, { asking, proofs, onProgress: options.onProgress })
       const onAbort = () => asking.fail(new ManyhandsError('aborted', 'Stopped.'))
       options.signal?.addEventListener('abort', onAbort, { once: true })
       void asking.ended
@@ -257,9 +271,24 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     this.#setState('ready')
     this.#firstWelcome.resolve()
     void this.#hub.welcomed(welcome)
+    this.#reopen(welcome.boot)
+  }
+
+  /** Back after a while: a server that was started anew is told what is under way, and everybody where to go on. */
+  #reopen(boot: string): void {
+    const anew = this.#boot !== undefined && this.#boot !== boot
+    this.#boot = boot
+    for (const [id, { asking, proofs }] of this.#byOpenId) {
+      if (anew) this.#socket.send({ t: 'adopt', ticket: asking.ticket })
+      // A server takes a proof that it has for nothing.
+      for (const proof of proofs) this.#socket.sendBinary(proof)
+      this.#socket.send({ t: 'reopen', id, session: asking.ticket.session })
+    }
   }
 
   #message(message: ServerMessage): void {
+    if (message.t === 'route') void this.#byOpenId.get(message.id)?.asking.rerouted(message.ticket)
+    if (message.t === 'session') void this.#askings.get(message.ticket.session)?.rerouted(message.ticket)
     if (message.t === 'receipt') void this.#takeReceipt(message.receipt)
     if (message.t === 'error' && message.id !== undefined) this.#byOpenId.get(message.id)?.asking.fail(fromWire(message.error))
     if (message.t === 'wrong') this.#news.wrong(message.session, message.reason)
@@ -272,13 +301,13 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     this.#news.receipt(receipt)
   }
 
-  #deliver(session: SessionId, from: string, use: (asking: Asking) => void): void {
+  #deliver(session: SessionId, use: (asking: Asking) => void): void {
     const asking = this.#askings.get(session)
-    if (!asking || asking.host.peer !== from) return
+    if (!asking) return
     try {
       use(asking)
     } catch (thrown) {
-      asking.fail(asError(thrown))
+      asking.blame(asError(thrown))
     }
   }
 

@@ -1,20 +1,26 @@
 /**
  * The last stage's part of a session: it takes the prompt from the requester, feeds the ring, chooses each token, streams
- * it, and ends the answer. The ring closes here, without the requester. docs/protocol.md [HO].
+ * it, and ends the answer. The ring closes here, without the requester; a last stage that took over begins with the tokens
+ * that have arrived so far. docs/protocol.md [HO].
  */
-import type { CustodyReceiver, CustodySender } from '../../link/custody-link.ts'
-import type { HistoryStep } from '../../link/history.ts'
-import type { PeerLink } from '../../link/peer-link.ts'
+import type { LinkHistory } from '../../link/history.ts'
+import type { InLink } from '../../link/in-link.ts'
+import { OutLink } from '../../link/out-link.ts'
+import type { Outlet } from '../../link/outlet.ts'
 import { concatBytes, toHex, type Bytes } from '../../protocol/bytes.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
-import { maxUnacknowledged } from '../../protocol/limits.ts'
+import type { PeerId } from '../../protocol/ids.ts'
+import { maxUnacknowledged, requesterGoneMs } from '../../protocol/limits.ts'
 import type { Finish, LinkMessage } from '../../protocol/link-messages.ts'
 import { answerHash, promptHash, signAnswer, tokenBytes } from '../../protocol/receipt.ts'
 import { sampleToken } from '../../protocol/sampling.ts'
 import { packTensors, unpackTensors, type TensorValue } from '../../protocol/tensors.ts'
-import { answerLink, promptLink, ringLink, type TicketStage } from '../../protocol/ticket.ts'
-import { feedSpecs, float32View, readTokens, writeTokens } from './step-tensors.ts'
+import { answerLink, logitsLink, promptLink } from '../../protocol/ticket.ts'
+import type { HistoryStep } from '../../link/history.ts'
+import { LogitsLink } from './logits-link.ts'
+import { RoundWatch } from './round-watch.ts'
+import { feedSpecs, float32View, packTokens, readTokens } from './step-tensors.ts'
 import type { SessionPorts, StageSession } from './session.ts'
 
 const greedy = { temperature: 0, topP: 1, seed: 0 }
@@ -22,71 +28,139 @@ const greedy = { temperature: 0, topP: 1, seed: 0 }
 const promptSignatureMs = 2_000
 
 type Start = Extract<LinkMessage, { t: 'start' }>
+type End = Extract<LinkMessage, { t: 'end' }>
 
 export class AnswerHost {
   readonly #session: StageSession
   readonly #ports: SessionPorts
-  readonly #prompt: CustodyReceiver
-  readonly #answer: Promise<{ link: PeerLink; sender: CustodySender }>
-  /** To the first stage; undefined when this stage is the first as well. */
-  readonly #ring: Promise<{ link: PeerLink; sender: CustodySender }> | undefined
+  readonly #prompt: InLink
+  readonly #answer: OutLink
+  /** To the first stage; the session's own way out. */
+  readonly #ring: OutLink
+  readonly #logits: LogitsLink
+  readonly #watch: RoundWatch
+  /** Where the requester is heard from in this generation, and whether it has said what it holds. */
+  #requester: Outlet | undefined
+  #requesterAsked = false
+  #gone: ReturnType<typeof setTimeout> | undefined
   #start: Start | undefined
   readonly #promptParts: Bytes[] = []
   #promptHeld = 0
   readonly #tokens: number[] = []
+  /** Of the tokens that a last stage before this one chose, so many have come; and what this one would have chosen. */
+  #answeredHeld = 0
+  readonly #own = new Map<number, number>()
+  /** The token after them, where the ring was faster than the requester. */
+  #ahead: { readonly position: number; readonly id: number; readonly computeMicros: number; readonly final: boolean } | undefined
   /** What `run` answered: packed outputs. */
   #result: Bytes | undefined
   #acked = 0
-  /** The next ring step, held back while too much is unacknowledged. */
-  #heldBack: HistoryStep | undefined
-  #finishing = false
+  /** Set when the answer is over; then its signed end, once that is made. */
+  #finish: Finish | undefined
+  #end: Pick<End, 'finish' | 'signature'> | undefined
+  #arrived: (() => void) | undefined
+  #roundOver = false
+  #told = false
+  #over = false
 
-  constructor(session: StageSession, ports: SessionPorts) {
+  constructor(session: StageSession, ports: SessionPorts, ring: OutLink, logits?: LinkHistory) {
     this.#session = session
     this.#ports = ports
-    const { ticket } = session
-    const { decoder } = ports.engine.manifest
-    this.#prompt = session.receiver(promptLink(ticket), ticket.requester.peer, feedSpecs(ports.engine.manifest).length)
-    this.#answer = session.open(ticket.requester.peer, answerLink(ticket), decoder ? 1 : ports.engine.outputSpecs.length)
-    const first = ticket.stages[0] as TicketStage
-    this.#ring = ticket.stages.length > 1 ? session.open(first.peer, ringLink, feedSpecs(ports.engine.manifest).length) : undefined
-    for (const link of [this.#answer, this.#ring]) link?.catch((thrown: unknown) => session.fail(asError(thrown)))
+    this.#ring = ring
+    this.#prompt = session.receiver()
+    this.#answer = new OutLink(ports.identity)
+    const keepRows = ports.engine.report.backend === 'webgpu'
+    this.#logits = new LogitsLink(ports.identity, (history) => session.receiver(history), keepRows, logits)
+    this.#watch = new RoundWatch({
+      now: () => performance.now(),
+      stalled: (end, waitedMs) => ports.tellServer({ t: 'stalled', session: session.id, position: Math.max(0, end - 1), waitedMs }),
+    })
   }
 
-  message(message: LinkMessage): void {
+  /** A generation begins: the ring goes on from what was put on it, or is told of the end again. */
+  enter(): void {
+    const { ticket } = this.#session
+    const { generation, requester, sampling } = ticket
+    const { manifest } = this.#ports.engine
+    const { id: peer, publicKey: key } = this.#ports.identity
+    this.#prompt.begin(this.#session.linkKey(promptLink(ticket), feedSpecs(manifest).length), requester)
+    if (sampling) this.#logits.enter(this.#session.linkKey(logitsLink(ticket), 1), { peer, key }, this.#session.self)
+    if (generation === 0) return
+    this.#answer.stop()
+    this.#requesterAsked = false
+    // The server's word may not reach the requester: it is passed on.
+    this.#requester?.sendMessage({ t: 'open', ticket })
+    if (this.#end) return this.#endRing()
+    if (this.#start) this.#resume(this.#ring.history.end)
+  }
+
+  get inLinks(): InLink[] {
+    return [this.#prompt, this.#logits.in]
+  }
+
+  /** Whether a peer sends on a link that ends here, the ring apart. */
+  takes(link: number, from: PeerId): boolean {
+    return this.inLinks.some((end) => end.link === link && end.sender === from)
+  }
+
+  history(link: number): LinkHistory | undefined {
+    const { ticket } = this.#session
+    if (link === promptLink(ticket)) return this.#prompt.history
+    if (link === answerLink(ticket)) return this.#answer.history
+    return link === logitsLink(ticket) && ticket.sampling ? this.#logits.history : undefined
+  }
+
+  histories(): LinkHistory[] {
+    return [this.#prompt.history, this.#answer.history, this.#logits.history]
+  }
+
+  logitsRow(position: number): Uint8Array | undefined {
+    return this.#logits.row(position)
+  }
+
+  // ---- From the requester ------------------------------------------------------------------------------------------
+
+  message(message: LinkMessage, via: Outlet): void {
     switch (message.t) {
       case 'start':
-        return this.#begin(message)
+        return this.#begin(message, via)
+      case 'gap':
+        if (message.link === answerLink(this.#session.ticket)) this.#sendAnswer(via, message.held)
+        return
       case 'ack':
         return this.#acknowledged(message.position)
       case 'stop':
-        return void this.#finish('aborted')
+        return void this.#finishAnswer('aborted')
+      case 'fault':
+        return
       default:
         throw new ManyhandsError('bad-message', `A requester can't send '${message.t}'.`)
     }
   }
 
-  /** Prompt ids, or a model's feeds: kept, and sent on round the ring as they are. */
-  receivePrompt(step: Step): void {
-    if (step.link !== promptLink(this.#session.ticket))
-      throw new ManyhandsError('bad-message', `Link ${step.link} does not end at this stage.`)
-    if (!this.#prompt.accept(step)) return
-    if (!this.#start) throw new ManyhandsError('bad-message', 'A prompt came before its start.')
-    if (step.position !== this.#promptHeld || step.position + step.rows > this.#start.promptLength) {
-      throw new ManyhandsError(
-        'bad-message',
-        `Prompt rows ${step.position} to ${step.position + step.rows} came where ${this.#promptHeld} was due.`,
-      )
-    }
-    const { decoder } = this.#ports.engine.manifest
-    const values = unpackTensors(step.payload, feedSpecs(this.#ports.engine.manifest))
-    this.#promptParts.push(decoder ? tokenBytes(readTokens(values[0] as TensorValue, step.rows, decoder.vocab)) : (step.payload as Bytes))
-    this.#promptHeld += step.rows
-    void this.#feed({ position: step.position, rows: step.rows, emitFrom: step.position, computeMicros: 0, payload: step.payload })
+  receive(step: Step): void {
+    if (step.link === promptLink(this.#session.ticket)) this.#receivePrompt(step)
+    else this.#logits.in.accept(step, step.position)
   }
 
-  custody(signedChunk: Uint8Array): void {
-    this.#prompt.custody(signedChunk)
+  custody(link: number, signedChunk: Uint8Array): void {
+    this.inLinks.find((end) => end.link === link)?.custody(signedChunk)
+  }
+
+  /** Its channel closed: it is waited for, and the ring goes on until too much is unacknowledged. */
+  requesterLost(): void {
+    this.#requester = undefined
+    if (this.#over || this.#gone !== undefined) return
+    this.#gone = setTimeout(() => {
+      this.#arrived?.()
+      void this.#finishAnswer('aborted')
+    }, requesterGoneMs)
+  }
+
+  // ---- From the ring -----------------------------------------------------------------------------------------------
+
+  cameRound(position: number): void {
+    this.#watch.cameRound(position)
   }
 
   /** First row of a step whose logits are wanted: the prompt's last and everything after it. */
@@ -96,97 +170,217 @@ export class AnswerHost {
   }
 
   /** The stage's outputs of one step. */
-  async emit(step: HistoryStep, outputs: readonly TensorValue[], computeMicros: number): Promise<void> {
+  emit(step: HistoryStep, outputs: readonly TensorValue[], computeMicros: number): void {
     const { decoder } = this.#ports.engine.manifest
-    if (this.#finishing || !this.#start) return
+    if (this.#over || this.#finish || !this.#start) return
     if (!decoder) {
       this.#result = packTensors(outputs)
-      ;(await this.#answer).sender.send({ position: 0, rows: 1, emitFrom: 0, computeMicros, payload: this.#result })
-      return this.#finish('stop')
+      this.#answer.push({ position: 0, rows: 1, emitFrom: 0, computeMicros, payload: this.#result })
+      return void this.#finishAnswer('stop')
     }
-    const logits = outputs[0]
-    if (!logits || step.position + step.rows < this.#start.promptLength) return
-    const rows = float32View(logits.bytes)
     const position = step.position + step.rows
-    const id = sampleToken(rows.subarray(rows.length - decoder.vocab), position, this.#session.ticket.sampling ?? greedy)
-    this.#tokens.push(id)
-    const finish: Finish | undefined = decoder.eos.includes(id)
-      ? 'stop'
-      : this.#tokens.length >= this.#start.maxTokens || position + 1 > this.#session.ticket.maxPositions
-        ? 'length'
-        : undefined
-    const payload = packTensors([writeTokens([id])])
-    // The ring first: the next step waits for it, the requester can wait a moment longer.
-    if (finish === undefined) {
-      const next = { position, rows: 1, emitFrom: position, computeMicros: 0, payload }
-      if (this.#tokens.length - this.#acked < maxUnacknowledged) await this.#feed(next)
-      else this.#heldBack = next
-    }
-    ;(await this.#answer).sender.send({ position, rows: 1, emitFrom: position, computeMicros, payload })
-    if (finish !== undefined) await this.#finish(finish)
+    const nth = position - this.#start.promptLength
+    const logits = outputs[0]
+    if (!logits || nth < 0) return
+    const row = logits.bytes.subarray(logits.bytes.length - 4 * decoder.vocab)
+    const id = sampleToken(float32View(row), position, this.#session.ticket.sampling ?? greedy)
+    const finish = this.#finishAt(nth, id)
+    if (nth < this.#start.answered) this.#compare(nth, id)
+    else if (nth === this.#tokens.length) this.#choose(position, id, computeMicros, finish !== undefined)
+    // The ring may be ahead of the tokens that the requester still has to bring.
+    else if (nth > this.#tokens.length) this.#ahead = { position, id, computeMicros, final: finish !== undefined }
+    if (this.#session.ticket.sampling) this.#logits.add(position, row, finish !== undefined)
+    if (finish !== undefined && nth === this.#tokens.length - 1) void this.#finishAnswer(finish)
   }
 
-  /** Nobody is there to read on: the work ends. */
-  requesterLost(): void {
-    void this.#finish('aborted')
+  /** The end came back from upstream, and with it every signature. */
+  ringEnded(): void {
+    this.#roundOver = true
+    this.#closeWhenDone()
   }
 
-  failed(error: ManyhandsError): void {
-    if (this.#finishing) return
-    this.#finishing = true
-    const { session, generation } = this.#session.ticket
-    const end: LinkMessage = { t: 'end', session, generation, finish: 'error', error: error.toWire() }
-    for (const way of [this.#answer, this.#ring]) way?.then(({ link }) => link.sendMessage(end)).catch(() => undefined)
+  /** True when the answer is over, and so nobody else is needed for it. */
+  neighbourLost(): boolean {
+    if (!this.#end) return false
+    this.ringEnded()
+    return true
+  }
+
+  /** It can't go on, and no other last stage could: the request itself is at fault, or nothing has happened for too long. */
+  refuse(error: ManyhandsError): void {
+    if (this.#over || this.#session.closed) return
+    this.#over = true
+    const { session, generation, requester } = this.#session.ticket
+    this.#ports.tellServer({ t: 'fault', session, peer: requester.peer, error: error.toWire() })
+    const end: End = { t: 'end', session, generation, finish: 'error', error: error.toWire() }
+    this.#requester?.sendMessage(end)
+    void this.#session.endRing(end).finally(() => this.#session.close())
   }
 
   closed(): void {
-    this.#finishing = true
-    this.#heldBack = undefined
+    this.#over = true
+    this.#watch.stop()
+    clearTimeout(this.#gone)
+    this.#arrived?.()
   }
 
-  #begin(start: Start): void {
-    if (this.#start) throw new ManyhandsError('bad-message', 'A session can be started once.')
+  // ---- Prompt ------------------------------------------------------------------------------------------------------
+
+  #begin(start: Start, via: Outlet): void {
     const { ticket } = this.#session
-    if (start.promptLength > ticket.maxPositions)
+    this.#requester = via
+    clearTimeout(this.#gone)
+    this.#gone = undefined
+    // After a reroute everybody starts anew; a last stage that stayed knows it all.
+    if (this.#start && ticket.generation > 0) return
+    if (this.#start || (start.answered > 0 && ticket.generation === 0))
+      throw new ManyhandsError('bad-message', 'A session can be started once, and then from its prompt.')
+    if (start.promptLength > ticket.maxPositions || start.promptLength + start.answered > ticket.maxPositions + 1)
       throw new ManyhandsError('context-overflow', `The session was opened for ${ticket.maxPositions} positions.`)
     this.#start = start
+    this.#acked = start.answered
+    if (ticket.generation === 0) this.#sendAnswer(via, 0)
+    else this.#resume(start.promptLength + start.answered)
   }
 
-  #acknowledged(position: number): void {
-    const start = this.#start?.promptLength ?? 0
-    this.#acked = Math.max(this.#acked, Math.min(position - start, this.#tokens.length))
-    if (!this.#heldBack || this.#tokens.length - this.#acked >= maxUnacknowledged) return
-    const next = this.#heldBack
-    this.#heldBack = undefined
-    void this.#feed(next)
+  /** The ring goes on from so many rows. */
+  #resume(rows: number): void {
+    if (this.#session.received < rows) this.#watch.reroute(rows)
+    this.#session.resumeRing(rows)
   }
 
-  async #feed(step: HistoryStep): Promise<void> {
-    try {
-      if (this.#ring) (await this.#ring).sender.send(step)
-      else this.#session.enqueue(step)
-    } catch (thrown) {
-      this.#session.fail(asError(thrown))
+  /** Prompt ids, or a model's feeds: kept, and sent on round the ring as they are. After them, tokens that arrived before. */
+  #receivePrompt(step: Step): void {
+    if (this.#prompt.accept(step) !== 'new') return
+    const start = this.#start
+    if (!start) throw new ManyhandsError('bad-message', 'A prompt came before its start.')
+    const { position, rows, payload } = step
+    const due = Math.min(this.#promptHeld, start.promptLength) + this.#answeredHeld
+    const room = start.promptLength + Math.max(start.answered, this.#tokens.length)
+    if (position !== due || position + rows > (position < start.promptLength ? start.promptLength : room))
+      throw new ManyhandsError('bad-message', `Prompt rows ${position} to ${position + rows} came where ${due} was due.`)
+    const { manifest } = this.#ports.engine
+    const { decoder } = manifest
+    const values = unpackTensors(payload, feedSpecs(manifest))
+    const ids = decoder ? readTokens(values[0] as TensorValue, rows, decoder.vocab) : []
+    if (position >= start.promptLength) return this.#takeAnswered(position - start.promptLength, ids)
+    this.#promptParts.push(decoder ? tokenBytes(ids) : (payload as Bytes))
+    this.#promptHeld += rows
+    this.#putOnRing({ position, rows, emitFrom: position, computeMicros: 0, payload })
+    if (this.#promptHeld < start.promptLength) return
+    this.#ring.cut()
+    this.#feed()
+  }
+
+  /** A token that a last stage before this one chose; it is compared with what this one would have chosen. */
+  #takeAnswered(nth: number, ids: readonly number[]): void {
+    const [id] = ids
+    if (ids.length !== 1 || id === undefined) throw new ManyhandsError('bad-message', 'Tokens of an answer go one by one.')
+    this.#answeredHeld += 1
+    if (nth < this.#tokens.length) return this.#compare(nth, id)
+    const position = (this.#start as Start).promptLength + nth
+    const finish = this.#finishAt(nth, id)
+    this.#choose(position, id, 0, finish !== undefined)
+    const own = this.#own.get(nth)
+    if (own !== undefined) this.#compare(nth, own)
+    if (own !== undefined && finish !== undefined) return void this.#finishAnswer(finish)
+    const ahead = this.#ahead
+    if (ahead?.position !== position + 1) return
+    this.#ahead = undefined
+    this.#choose(ahead.position, ahead.id, ahead.computeMicros, ahead.final)
+    if (ahead.final) void this.#finishAnswer(this.#finishAt(nth + 1, ahead.id) as Finish)
+  }
+
+  /** Nobody signs for tokens that the model does not give: whoever brought them may have made them up. */
+  #compare(nth: number, id: number): void {
+    const token = this.#tokens[nth]
+    if (token === undefined) this.#own.set(nth, id)
+    else if (token !== id) this.refuse(new ManyhandsError('hash-mismatch', `Token ${nth} of the answer so far is not the model's.`))
+  }
+
+  // ---- Answer ------------------------------------------------------------------------------------------------------
+
+  /** Why the answer ends with its nth token, if it does. */
+  #finishAt(nth: number, id: number): Finish | undefined {
+    const start = this.#start as Start
+    if (this.#ports.engine.manifest.decoder?.eos.includes(id)) return 'stop'
+    return nth + 1 >= start.maxTokens || start.promptLength + nth + 1 > this.#session.ticket.maxPositions ? 'length' : undefined
+  }
+
+  #choose(position: number, id: number, computeMicros: number, final: boolean): void {
+    this.#tokens.push(id)
+    // The ring first: the next step waits for it, the requester can wait a moment longer.
+    if (!final) this.#feed()
+    else this.#answer.cut()
+    this.#answer.push({ position, rows: 1, emitFrom: position, computeMicros, payload: packTokens([id]) })
+  }
+
+  /** Puts the tokens on the ring that are not there yet, unless too much is unacknowledged. */
+  #feed(force = false): void {
+    const promptLength = this.#start?.promptLength ?? 0
+    if (this.#over || !this.#start || this.#promptHeld < promptLength) return
+    for (let nth = this.#ring.history.end - promptLength; nth < this.#tokens.length; nth++) {
+      const id = this.#tokens[nth] as number
+      if (this.#finishAt(nth, id) !== undefined || (!force && nth + 1 - this.#acked >= maxUnacknowledged)) return
+      const position = promptLength + nth
+      this.#putOnRing({ position, rows: 1, emitFrom: position, computeMicros: 0, payload: packTokens([id]) })
     }
   }
 
-  async #finish(finish: Finish): Promise<void> {
-    if (this.#finishing) return
-    this.#finishing = true
-    const { session, generation } = this.#session.ticket
+  #putOnRing(step: HistoryStep): void {
+    this.#watch.sent(step.position + step.rows)
+    this.#ring.push(step)
+  }
+
+  /** The requester has said what it holds; in return it hears what is held of its prompt. */
+  #sendAnswer(via: Outlet, held: number): void {
+    if (this.#requesterAsked) return
+    this.#requesterAsked = true
+    this.#requester = via
+    clearTimeout(this.#gone)
+    this.#gone = undefined
+    const { ticket } = this.#session
+    const { session, generation } = ticket
+    const { decoder } = this.#ports.engine.manifest
+    const tensors = decoder ? 1 : this.#ports.engine.outputSpecs.length
+    this.#answer.go(this.#session.linkKey(answerLink(ticket), tensors), via, held)
+    if (this.#end) this.#sayEnd()
+    if (generation === 0) return
+    const { promptLength = 0, answered = 0 } = this.#start ?? {}
+    // One that has the prompt, signed for, and its tokens from itself needs nothing more.
+    const complete = promptLength > 0 && this.#prompt.held === promptLength && answered === 0
+    const asked = complete ? promptLength + this.#tokens.length : this.#prompt.held
+    via.sendMessage({ t: 'gap', session, link: promptLink(ticket), generation, held: asked })
+  }
+
+  #acknowledged(position: number): void {
+    const promptLength = this.#start?.promptLength ?? 0
+    if (this.#end && position >= this.#answer.history.end) this.#arrived?.()
+    this.#acked = Math.max(this.#acked, Math.min(position - promptLength, this.#tokens.length))
+    if (!this.#finish) this.#feed()
+  }
+
+  // ---- End ---------------------------------------------------------------------------------------------------------
+
+  async #finishAnswer(finish: Finish): Promise<void> {
+    if (this.#finish || this.#over) return
+    this.#finish = finish
+    this.#watch.stop()
     try {
+      // What was held back goes round, so that the ring has what the requester has.
+      if (finish === 'aborted') this.#feed(true)
       const answer = this.#result ?? tokenBytes(this.#tokens)
-      const signature = await signAnswer(session, answer, this.#ports.identity.privateKey)
-      const end: LinkMessage = { t: 'end', session, generation, finish, signature: toHex(signature) }
+      const signature = await signAnswer(this.#session.id, answer, this.#ports.identity.privateKey)
       // A short answer may be over before the requester's signature for its prompt is here; one that left gives none.
       await (finish === 'aborted' ? this.#prompt.settled() : this.#prompt.signed(promptSignatureMs))
-      // A requester that left can't be told; its work still gets its receipt.
-      await this.#answer.then(({ link, sender }) => sender.flush().then(() => link.sendMessage(end))).catch(() => undefined)
-      if (this.#ring) {
-        const { link, sender } = await this.#ring
-        await sender.flush()
-        link.sendMessage(end)
-      }
+      await this.#logits.flush()
+      this.#end = { finish, signature: toHex(signature) }
+      const arrived = new Promise<void>((resolve) => (this.#arrived = resolve))
+      this.#sayEnd()
+      this.#endRing()
+      // Lost just before its end, a requester may come back for it; one that said stop does not wait.
+      if (finish !== 'aborted') await this.#orGone(arrived)
+      const { session } = this.#session.ticket
       this.#ports.tellServer({
         t: 'done',
         session,
@@ -196,10 +390,39 @@ export class AnswerHost {
         promptHash: await promptHash(concatBytes(this.#promptParts)),
         answerHash: await answerHash(answer, signature),
       })
+      this.#told = true
+      this.#closeWhenDone()
     } catch (thrown) {
-      this.#ports.tellServer({ t: 'fault', session, error: asError(thrown).toWire() })
+      this.#session.fail(asError(thrown))
     }
-    // With a ring, the end comes back from upstream and closes the session; alone, it is over now.
-    if (!this.#ring) this.#session.close()
+  }
+
+  /** Bounds the wait for the requester's last acknowledgement. */
+  async #orGone(arrived: Promise<void>): Promise<void> {
+    const timer = setTimeout(() => this.#arrived?.(), requesterGoneMs)
+    await arrived
+    clearTimeout(timer)
+  }
+
+  #endMessage(): End {
+    const { session, generation } = this.#session.ticket
+    return { t: 'end', session, generation, ...(this.#end as Pick<End, 'finish' | 'signature'>) }
+  }
+
+  /** To the requester, behind the last token and its signature. */
+  #sayEnd(): void {
+    const { ticket } = this.#session
+    void this.#answer.flush().then(() => {
+      if (ticket === this.#session.ticket && this.#requesterAsked) this.#requester?.sendMessage(this.#endMessage())
+    })
+  }
+
+  #endRing(): void {
+    void this.#session.endRing(this.#endMessage())
+  }
+
+  /** With the ring's end come round and the server told, nothing is left to do. */
+  #closeWhenDone(): void {
+    if (this.#roundOver && this.#told) this.#session.close()
   }
 }

@@ -1,213 +1,438 @@
 /**
- * One session on one stage: steps come in on the link from upstream, run in turn, and go out on the link downstream, each
- * side under custody. The last stage's session also hosts the answer (see host.ts). docs/protocol.md [SE].
+ * One session on one stage, over all its generations: steps come in on the link from upstream, run in turn, and go out on the
+ * link to the next stage round the ring. What came and went is kept, so that a reroute goes on from there. The last stage's
+ * session also hosts the answer (see host.ts). docs/protocol.md [SE], [RR].
  */
-import { CustodyReceiver, CustodySender, type Verdict } from '../../link/custody-link.ts'
-import type { HistoryStep } from '../../link/history.ts'
-import type { PeerLink } from '../../link/peer-link.ts'
-import { asError, ManyhandsError } from '../../protocol/errors.ts'
-import type { Step } from '../../protocol/frames.ts'
-import type { PeerId } from '../../protocol/ids.ts'
-import type { Identity } from '../../protocol/keys.ts'
-import type { LinkMessage } from '../../protocol/link-messages.ts'
+import type { LinkKey, Verdict } from '../../link/custody-link.ts'
+import type { HistoryStep, LinkHistory } from '../../link/history.ts'
+import { InLink } from '../../link/in-link.ts'
+import { OutLink } from '../../link/out-link.ts'
+import type { Outlet } from '../../link/outlet.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import type { ClientMessage } from '../../protocol/client-messages.ts'
+import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
+import { asError, ManyhandsError } from '../../protocol/errors.ts'
+import type { Step } from '../../protocol/frames.ts'
+import type { PeerId, SessionId } from '../../protocol/ids.ts'
+import type { Identity } from '../../protocol/keys.ts'
+import type { LinkMessage } from '../../protocol/link-messages.ts'
 import { packTensors, unpackTensors, type TensorValue } from '../../protocol/tensors.ts'
-import { linkEnds, type Ticket, type TicketStage } from '../../protocol/ticket.ts'
+import { ringLink, type Ticket, type TicketStage } from '../../protocol/ticket.ts'
 import type { StageEngine, StepOutput } from '../engine/engine.ts'
 import { AnswerHost } from './host.ts'
+import { ServicePace } from './pace.ts'
 import type { Scheduler } from './scheduler.ts'
-import { readTokens } from './step-tensors.ts'
+import { allFinite, feedSpecs, readTokens } from './step-tensors.ts'
+
+export type StageWord = Extract<ClientMessage, { t: 'done' | 'fault' | 'stalled' }>
 
 export interface SessionPorts {
   readonly engine: StageEngine
   readonly identity: Identity
   readonly scheduler: Scheduler
   /** The authenticated link to a peer, dialled where need be. */
-  link(peer: PeerId): Promise<PeerLink>
+  link(peer: PeerId): Promise<Outlet>
   /** A countersigned chunk for the server. */
   proof(proof: Bytes): void
-  tellServer(message: Extract<ClientMessage, { t: 'done' | 'fault' }>): void
+  tellServer(message: StageWord): void
   ran(rows: number, ms: number): void
   /** The session is over here. */
   ended(session: StageSession): void
 }
 
+/** What a standby has run already and brings along. */
+export interface Warm {
+  /** The name of its cache in the engine. */
+  readonly cacheKey: SessionId
+  /** The stage's in-link, as far as it has been run. */
+  readonly received: LinkHistory
+  /** Its outputs; of a last stage the rows of the logits link. */
+  readonly sent: LinkHistory
+}
+
 export class StageSession {
-  readonly ticket: Ticket
-  readonly index: number
   /** performance.now() of the last thing that happened in it. */
   lastActive = performance.now()
   readonly #ports: SessionPorts
-  readonly #inLink: number
-  readonly #receiver: CustodyReceiver | undefined
+  readonly #cacheKey: SessionId
+  readonly #in: InLink
+  /** To the next stage round the ring. */
+  readonly #out: OutLink
   readonly #host: AnswerHost | undefined
-  /** Downstream, for every stage but the last. */
-  readonly #next: Promise<{ link: PeerLink; sender: CustodySender }> | undefined
-  #sender: CustodySender | undefined
+  readonly #pace = new ServicePace()
+  #ticket: Ticket
+  #index: number
+  #next!: Promise<Outlet>
+  /** Rows run, as far as they are still those that were received. */
+  #ran: number
+  #queued = false
+  /** This generation's rows are agreed with the upstream neighbour. */
+  #resumed = false
+  /** The next stage has said from where it wants rows. */
+  #asked = false
+  /** Whom the server has been told of in this generation; nothing more is taken from them. */
+  readonly #blamed = new Set<PeerId>()
+  /** All who take part or took part once: what these say late is nothing worse than late. */
+  readonly #parties = new Set<PeerId>()
   #closed = false
 
   /** @throws ManyhandsError out-of-memory when the engine has no room for the session's cache */
-  constructor(ticket: Ticket, index: number, ports: SessionPorts) {
-    this.ticket = ticket
-    this.index = index
+  constructor(ticket: Ticket, index: number, ports: SessionPorts, warm?: Warm) {
+    this.#ticket = ticket
+    this.#index = index
     this.#ports = ports
-    this.#inLink = index
-    ports.engine.open(ticket.session, ticket.maxPositions)
+    this.#cacheKey = warm?.cacheKey ?? ticket.session
+    if (!warm) ports.engine.open(this.#cacheKey, ticket.maxPositions)
     const last = index === ticket.stages.length - 1
-    if (last) this.#host = new AnswerHost(this, ports)
-    else this.#next = this.#connect(ticket.stages[index + 1] as TicketStage)
-    this.#next?.catch((thrown: unknown) => this.fail(asError(thrown)))
-    const upstream = linkEnds(ticket, this.#inLink)?.from as PeerId
-    if (upstream !== ports.identity.id) this.#receiver = this.receiver(this.#inLink, upstream, ports.engine.inputSpecs.length)
+    this.#in = this.receiver(warm?.received)
+    this.#ran = this.#in.history.end
+    this.#out = new OutLink(ports.identity, last ? undefined : warm?.sent)
+    if (last) this.#host = new AnswerHost(this, ports, this.#out, warm?.sent)
+    this.#enter()
+  }
+
+  get ticket(): Ticket {
+    return this.#ticket
+  }
+
+  get id(): SessionId {
+    return this.#ticket.session
+  }
+
+  get index(): number {
+    return this.#index
   }
 
   get closed(): boolean {
     return this.#closed
   }
 
-  /** A step on one of the session's links, from the peer that the ticket names for it (the caller has checked). */
-  receive(step: Step): void {
-    this.lastActive = performance.now()
-    if (step.link !== this.#inLink) return this.#host ? this.#host.receivePrompt(step) : refuse(step.link)
-    if (this.#receiver?.accept(step)) this.enqueue(step)
+  /** Position after the last row that came round. */
+  get received(): number {
+    return this.#in.history.end
   }
 
-  /** A step to run here, in turn: from the wire, or from this very peer when it is first and last stage in one. */
-  enqueue(step: HistoryStep): void {
-    const { engine, scheduler } = this.#ports
-    if (step.rows > this.ticket.maxRows)
-      throw new ManyhandsError('bad-message', `A step carries ${step.rows} rows; this session's runs have ${this.ticket.maxRows} at most.`)
-    if (step.position + step.rows > this.ticket.maxPositions)
-      throw new ManyhandsError('context-overflow', `The session was opened for ${this.ticket.maxPositions} positions.`)
+  /** What went over one of its links here; undefined for a link that has no end here. */
+  history(link: number): LinkHistory | undefined {
+    if (link === this.#index) return this.#in.history
+    if (link === this.#outLink) return this.#out.history
+    return this.#host?.history(link)
+  }
+
+  *histories(): Generator<LinkHistory> {
+    yield this.#in.history
+    yield this.#out.history
+    if (this.#host) yield* this.#host.histories()
+  }
+
+  /** The logits of the token at a position, where they are kept (a last stage on WebGPU, its last tokens). */
+  logitsRow(position: number): Uint8Array | undefined {
+    return this.#host?.logitsRow(position)
+  }
+
+  /** Rows run, and milliseconds from a step's arrival to its output. */
+  pace(): { held: number; serviceMs: number } {
+    return { held: this.#ran, serviceMs: this.#pace.serviceMs(performance.now()) }
+  }
+
+  // ---- Generations -------------------------------------------------------------------------------------------------
+
+  /** The session goes on by a newer ticket. What was queued runs on; what is sent waits for `resume` and `gap`. */
+  reroute(ticket: Ticket, index: number): void {
+    this.lastActive = performance.now()
+    this.#out.stop()
+    this.#ticket = ticket
+    this.#index = index
+    this.#resumed = false
+    this.#asked = false
+    this.#blamed.clear()
+    this.#enter()
+  }
+
+  /** A newer ticket does not name this peer: it signs what it has sent, and goes. */
+  leave(): void {
+    this.#out.stop()
+    this.close()
+  }
+
+  /** A word from the host: where everybody goes on from in this generation. */
+  resumeRing(rows: number): void {
+    const { session, generation } = this.#ticket
+    this.#toNext({ t: 'resume', session, generation, rows })
+  }
+
+  /** The end goes round the ring, behind everything that was sent. */
+  endRing(end: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
+    return this.#out.flush().then(() => this.#toNext(end))
+  }
+
+  // ---- From the links ----------------------------------------------------------------------------------------------
+
+  receive(step: Step, from: PeerId): void {
+    if (step.generation < this.#ticket.generation || this.#blamed.has(from)) return
+    this.lastActive = performance.now()
+    if (step.link !== this.#index || from !== this.#in.sender) {
+      if (this.#host?.takes(step.link, from)) return this.#host.receive(step)
+      throw notTheirs
+    }
+    const { engine } = this.#ports
+    if (step.rows > this.#ticket.maxRows)
+      throw new ManyhandsError('bad-message', `A step carries ${step.rows} rows; this session's runs have ${this.#ticket.maxRows} at most.`)
+    if (step.position + step.rows > this.#ticket.maxPositions)
+      throw new ManyhandsError('context-overflow', `The session was opened for ${this.#ticket.maxPositions} positions.`)
     const inputs = unpackTensors(step.payload, engine.inputSpecs)
     const { decoder } = engine.manifest
-    if (decoder && this.index === 0) readTokens(inputs[0] as TensorValue, step.rows, decoder.vocab)
-    const logitsFrom = this.#host?.logitsFrom(step) ?? step.rows
-    const queued = scheduler.enqueue(this.ticket.session, async () => {
-      if (this.#closed) return 0
-      try {
-        const held = engine.held(this.ticket.session)
-        if (decoder && step.position > held) throw new ManyhandsError('gap', `Rows from ${step.position} came where ${held} are held.`)
-        if (step.position < held) engine.rollback(this.ticket.session, step.position)
-        const output = await engine.run({ session: this.ticket.session, position: step.position, rows: step.rows, inputs, logitsFrom })
-        this.#ports.ran(step.rows, output.runMs)
-        await this.#emit(step, output)
-        return output.runMs
-      } catch (thrown) {
-        this.fail(asError(thrown))
-        return 0
-      }
-    })
-    if (!queued) throw new ManyhandsError('busy', 'This session has too many steps waiting.', { retryAfterMs: 1000 })
+    if (decoder && this.#index === 0) readTokens(inputs[0] as TensorValue, step.rows, decoder.vocab)
+    this.#host?.cameRound(step.position + step.rows)
+    if (this.#in.accept(step) !== 'new') return
+    this.#ran = Math.min(this.#ran, step.position)
+    this.#pace.arrived(step.position, this.lastActive)
+    this.#work()
   }
 
-  custody(link: number, signedChunk: Uint8Array): void {
+  custody(signedChunk: Uint8Array, generation: number, link: number, from: PeerId): void {
+    if (this.#blamed.has(from)) return
     this.lastActive = performance.now()
-    if (link === this.#inLink) this.#receiver?.custody(signedChunk)
-    else if (this.#host) this.#host.custody(signedChunk)
-    else refuse(link)
+    if (generation < this.#ticket.generation) {
+      for (const end of [this.#in, ...(this.#host?.inLinks ?? [])]) end.lateCustody(signedChunk, generation, link, from)
+    } else if (link === this.#index && from === this.#in.sender) this.#in.custody(signedChunk)
+    else if (this.#host?.takes(link, from)) this.#host.custody(link, signedChunk)
+    else throw notTheirs
   }
 
-  message(message: LinkMessage, from: PeerId): void {
+  /** @param via where an answer goes */
+  message(message: LinkMessage, from: PeerId, via: Outlet): void {
+    const { requester } = this.#ticket
+    if (!this.#parties.has(from)) throw notTheirs
+    // Of another generation than the present one: it is over, or was never begun.
+    if ('generation' in message && message.generation !== this.#ticket.generation) return
     this.lastActive = performance.now()
-    const upstream = linkEnds(this.ticket, this.#inLink)?.from
-    if (message.t === 'fault') return this.fail(fromFault(message))
-    if (message.t === 'end' && from === upstream) return void this.#endFromUpstream(message)
-    if (this.#host && from === this.ticket.requester.peer) return this.#host.message(message)
-    throw new ManyhandsError('bad-message', `A peer sent '${message.t}', which is not its to send.`)
+    if (this.#host && from === requester.peer) return this.#host.message(message, via)
+    switch (message.t) {
+      case 'resume':
+        if (from === this.#in.sender) this.#resume(message.rows, via)
+        return
+      case 'gap':
+        if (from === this.#nextStage.peer && message.link === this.#outLink) this.#gap(message.held, via)
+        return
+      case 'end':
+        if (from === this.#in.sender) void this.#endFromUpstream(message)
+        return
+      case 'fault':
+        // Whoever can't go on tells the server, and the server tells everybody.
+        return
+      default:
+        throw new ManyhandsError('bad-message', `A peer sent '${message.t}', which is not its to send.`)
+    }
   }
 
-  /** A neighbour went away. */
+  /** A peer went away: the server says how it goes on. */
   peerLost(peer: PeerId, reason: ManyhandsError): void {
-    const { stages, requester } = this.ticket
-    if (this.#host && peer === requester.peer) return this.#host.requesterLost()
-    const neighbours = [stages[this.index + 1] ?? stages[0], stages[this.index - 1] ?? stages.at(-1)]
-    if (neighbours.some((s) => s?.peer === peer)) this.fail(new ManyhandsError('peer-lost', reason.message))
+    if (this.#host && peer === this.#ticket.requester.peer) return this.#host.requesterLost()
+    if (peer !== this.#nextStage.peer && peer !== this.#in.sender) return
+    if (this.#host?.neighbourLost()) return
+    this.blame(peer, new ManyhandsError('peer-lost', reason.message))
   }
 
-  /** It can't go on here: the server is told, the host hears it down the ring, and the session ends. */
+  // ---- Ends --------------------------------------------------------------------------------------------------------
+
+  /** Another's doing, or loss: the server is told, and the session waits for its word. */
+  blame(peer: PeerId, error: ManyhandsError): void {
+    if (this.#closed || this.#blamed.has(peer)) return
+    if (peer === this.#ports.identity.id) return this.fail(error)
+    if (this.#host && peer === this.#ticket.requester.peer) return this.#host.refuse(error)
+    this.#blamed.add(peer)
+    this.#ports.tellServer({ t: 'fault', session: this.id, peer, error: error.toWire() })
+  }
+
+  /** It can't go on here: this stage's part ends, and the server finds another for it. */
   fail(error: ManyhandsError): void {
     if (this.#closed) return
-    this.#ports.tellServer({ t: 'fault', session: this.ticket.session, error: error.toWire() })
-    if (this.#host) this.#host.failed(error)
-    else
-      void this.#next
-        ?.then(({ link }) => link.sendMessage({ t: 'fault', session: this.ticket.session, error: error.toWire() }))
-        .catch(() => undefined)
+    this.#ports.tellServer({ t: 'fault', session: this.id, error: error.toWire() })
     this.close()
+  }
+
+  /** Nothing has happened for too long. */
+  idle(): void {
+    const error = new ManyhandsError('timeout', 'Nothing happened in this session for too long.')
+    if (this.#host) this.#host.refuse(error)
+    else this.fail(error)
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#ports.scheduler.remove(this.ticket.session)
-    this.#ports.engine.close(this.ticket.session)
+    this.#ports.scheduler.remove(this.#cacheKey)
+    this.#ports.engine.close(this.#cacheKey)
     this.#host?.closed()
     this.#ports.ended(this)
   }
 
   // ---- For the host ------------------------------------------------------------------------------------------------
 
-  receiver(link: number, sender: PeerId, tensors: number): CustodyReceiver {
-    const party = [this.ticket.requester, ...this.ticket.stages].find((p) => p.peer === sender)
-    const verdict = (v: Verdict) => (v.ok ? this.#ports.proof(v.proof) : this.fail(v.error))
-    return new CustodyReceiver(this.#linkKey(link, tensors), this.#ports.identity, party?.key ?? '', verdict)
+  /** The receiving end of a link: its proofs go to the server. */
+  receiver(history?: LinkHistory): InLink {
+    const link: InLink = new InLink(
+      this.#ports.identity,
+      (verdict: Verdict) => {
+        if (verdict.ok) this.#ports.proof(verdict.proof)
+        else this.blame(link.sender as PeerId, verdict.error)
+      },
+      history,
+    )
+    return link
   }
 
-  /** Opens the session at a peer and returns the custody sender of the link to it. */
-  async open(peer: PeerId, link: number, tensors: number): Promise<{ link: PeerLink; sender: CustodySender }> {
-    const to = await this.#ports.link(peer)
-    to.sendMessage({ t: 'open', ticket: this.ticket })
-    return { link: to, sender: new CustodySender(this.#linkKey(link, tensors), this.#ports.identity, to) }
+  linkKey(link: number, tensors: number): LinkKey {
+    return { session: this.id, generation: this.#ticket.generation, link, tensors }
+  }
+
+  /** To this very peer: a link whose two ends are one needs no channel, but all the rest. */
+  readonly self: Outlet = {
+    sendStep: (step) => this.receive(step, this.#ports.identity.id),
+    sendCustody: (signedChunk) => {
+      const { generation, link } = decodeChunk(signedChunk.subarray(0, chunkBytes))
+      this.custody(signedChunk, generation, link, this.#ports.identity.id)
+    },
+    sendMessage: (message) => this.message(message, this.#ports.identity.id, this.self),
   }
 
   // ------------------------------------------------------------------------------------------------------------------
 
-  #linkKey(link: number, tensors: number) {
-    return { session: this.ticket.session, generation: this.ticket.generation, link, tensors }
+  get #nextStage(): TicketStage {
+    const { stages } = this.#ticket
+    return stages[(this.#index + 1) % stages.length] as TicketStage
   }
 
-  async #connect(next: TicketStage) {
-    const connected = await this.open(next.peer, this.index + 1, this.#ports.engine.outputSpecs.length)
-    this.#sender = connected.sender
-    return connected
+  get #outLink(): number {
+    return this.#host ? ringLink : this.#index + 1
   }
 
-  async #emit(step: HistoryStep, output: StepOutput): Promise<void> {
-    if (this.#closed) return
+  get #outKey(): LinkKey {
+    const { engine } = this.#ports
+    return this.linkKey(this.#outLink, this.#host ? feedSpecs(engine.manifest).length : engine.outputSpecs.length)
+  }
+
+  /** The present ticket's neighbours on both sides. */
+  #enter(): void {
+    const ticket = this.#ticket
+    for (const { peer } of [ticket.requester, ...ticket.stages]) this.#parties.add(peer)
+    const upstream = (ticket.stages[this.#index - 1] ?? ticket.stages.at(-1)) as TicketStage
+    this.#in.begin(this.linkKey(this.#index, this.#ports.engine.inputSpecs.length), upstream)
+    const next = this.#nextStage
+    this.#next = next.peer === this.#ports.identity.id ? Promise.resolve(this.self) : this.#connect(next.peer)
+    if (ticket.generation === 0) {
+      this.#resumed = true
+      this.#whenConnected((outlet) => this.#gap(0, outlet))
+    }
+    this.#host?.enter()
+  }
+
+  async #connect(peer: PeerId): Promise<Outlet> {
+    const ticket = this.#ticket
+    const outlet = await this.#ports.link(peer)
+    if (ticket === this.#ticket) outlet.sendMessage({ t: 'open', ticket })
+    return outlet
+  }
+
+  #toNext(message: LinkMessage): void {
+    this.#whenConnected((outlet) => outlet.sendMessage(message))
+  }
+
+  /** For as long as the ticket is the same. A next stage that can't be reached is told to the server. */
+  #whenConnected(use: (outlet: Outlet) => void): void {
+    const ticket = this.#ticket
+    const { peer } = this.#nextStage
+    const current = () => ticket === this.#ticket && !this.#closed
+    this.#next.then(
+      (outlet) => current() && use(outlet),
+      (thrown: unknown) => current() && this.blame(peer, asError(thrown)),
+    )
+  }
+
+  #resume(rows: number, via: Outlet): void {
+    if (this.#resumed) return
+    this.#resumed = true
+    this.#in.history.truncate(rows)
+    this.#ran = Math.min(this.#ran, this.#in.history.end)
+    this.#pace.clear()
+    const { session, generation } = this.#ticket
+    via.sendMessage({ t: 'gap', session, link: this.#index, generation, held: this.#in.held })
+    this.#work()
+    if (this.#host) return
+    this.#out.history.truncate(rows)
+    this.resumeRing(rows)
+  }
+
+  #gap(held: number, via: Outlet): void {
+    if (this.#asked) return
+    this.#asked = true
+    this.#out.go(this.#outKey, via, held)
+  }
+
+  /** One step waits its turn, the next one when it has run: sessions take turns, and nothing is queued twice. */
+  #work(): void {
+    if (this.#closed || this.#queued || this.#ran >= this.#in.history.end) return
+    this.#queued = true
+    this.#ports.scheduler.enqueue(this.#cacheKey, async () => {
+      try {
+        return await this.#run()
+      } catch (thrown) {
+        this.fail(asError(thrown))
+        return 0
+      } finally {
+        this.#queued = false
+        this.#work()
+      }
+    })
+  }
+
+  async #run(): Promise<number> {
+    const step = this.#in.history.at(this.#ran)
+    if (this.#closed || !step) return 0
+    const { engine } = this.#ports
+    const { position, rows } = step
+    const inputs = unpackTensors(step.payload, engine.inputSpecs)
+    if (position < engine.held(this.#cacheKey)) engine.rollback(this.#cacheKey, position)
+    const logitsFrom = this.#host?.logitsFrom(step) ?? rows
+    let output: StepOutput
+    try {
+      output = await engine.run({ session: this.#cacheKey, position, rows, inputs, logitsFrom })
+    } catch (thrown) {
+      // What can't be run because it is no number is its sender's doing; another is to send these rows.
+      if (allFinite(inputs)) throw thrown
+      this.#in.history.truncate(position)
+      this.blame(this.#in.sender as PeerId, asError(thrown))
+      return 0
+    }
+    this.#ports.ran(rows, output.runMs)
+    // Rolled back meanwhile: these rows are not the session's any more.
+    if (this.#closed || this.#in.history.at(position) !== step || this.#ran !== position) return output.runMs
+    this.#ran = position + rows
+    this.#pace.served(position, performance.now())
+    this.#emit(step, output)
+    return output.runMs
+  }
+
+  #emit(step: HistoryStep, output: StepOutput): void {
     const computeMicros = step.computeMicros + Math.round(output.runMs * 1000)
     if (this.#host) return this.#host.emit(step, output.outputs, computeMicros)
     if (step.position < step.emitFrom) return
-    if (!this.#sender) await this.#next
-    this.#sender?.send({
-      position: step.position,
-      rows: step.rows,
-      emitFrom: step.emitFrom,
-      computeMicros,
-      payload: packTensors(output.outputs),
-    })
+    const { position, rows, emitFrom } = step
+    this.#out.push({ position, rows, emitFrom, computeMicros, payload: packTensors(output.outputs) })
   }
 
   /** The end travels round the ring: chunks still open are signed, then the next stage hears it. */
   async #endFromUpstream(message: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
-    this.#ports.scheduler.remove(this.ticket.session)
-    try {
-      await this.#receiver?.settled()
-      if (this.#next) {
-        const { link, sender } = await this.#next
-        await sender.flush()
-        link.sendMessage(message)
-      }
-    } catch {
-      // The neighbour is gone; the session ends here all the same.
-    }
+    this.#ports.scheduler.remove(this.#cacheKey)
+    await this.#in.settled()
+    if (this.#host) return this.#host.ringEnded()
+    await this.endRing(message)
+    // The next stage may still have to be reached.
+    await this.#next.catch(() => undefined)
     this.close()
   }
 }
 
-const fromFault = (message: Extract<LinkMessage, { t: 'fault' }>) => new ManyhandsError(message.error.code, message.error.message)
-
-function refuse(link: number): never {
-  throw new ManyhandsError('bad-message', `Link ${link} does not end at this stage.`)
-}
+/** A peer spoke where the ticket does not let it. */
+export const notTheirs = new ManyhandsError('bad-ticket', 'A peer spoke for a session that is not its own.')

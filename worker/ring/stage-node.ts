@@ -3,10 +3,10 @@
  * worker or in Node, knows no globals, and tells its owner (the SDK) what the server must hear.
  */
 import type { Channel } from '../../link/channel.ts'
+import type { LinkHistory } from '../../link/history.ts'
 import { LinkTable } from '../../link/link-table.ts'
 import type { Fingerprints, LinkTerms, PeerLink } from '../../link/peer-link.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
-import type { ClientMessage } from '../../protocol/client-messages.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
@@ -14,10 +14,14 @@ import type { PeerId, Revision, SessionId } from '../../protocol/ids.ts'
 import type { Identity } from '../../protocol/keys.ts'
 import { sessionIdleMs } from '../../protocol/limits.ts'
 import type { LinkMessage } from '../../protocol/link-messages.ts'
-import { checkTicket, linkEnds, type Ticket } from '../../protocol/ticket.ts'
+import { checkTicket, type Ticket } from '../../protocol/ticket.ts'
 import type { StageEngine } from '../engine/engine.ts'
 import { Scheduler } from './scheduler.ts'
-import { StageSession, type SessionPorts } from './session.ts'
+import { KeptHistories } from './kept-histories.ts'
+import { Feeds } from './feeds.ts'
+import { notTheirs, StageSession, type SessionPorts, type StageWord } from './session.ts'
+import type { ShadowWord } from './shadow-session.ts'
+import { Shadows } from './shadows.ts'
 
 export interface NodeEvents {
   /** Connect to this peer and hand the channel in. */
@@ -25,7 +29,7 @@ export interface NodeEvents {
   /** The channel handed in under this number is done with. */
   released(id: number): void
   proof(proof: Bytes): void
-  tellServer(message: Extract<ClientMessage, { t: 'done' | 'fault' }>): void
+  tellServer(message: StageWord | ShadowWord): void
   /** Sessions came or went, or work was done. */
   changed(): void
 }
@@ -36,6 +40,9 @@ export interface NodeStats {
   readonly steps: number
   readonly rows: number
   readonly busyMs: number
+  /** Audits done for others, and their rows. */
+  readonly audits: number
+  readonly auditedRows: number
   readonly sentBytes: number
   readonly receivedBytes: number
 }
@@ -50,14 +57,20 @@ const maxEarlyMessages = 256
 export class StageNode {
   readonly links: LinkTable
   readonly scheduler = new Scheduler()
+  /** What this peer computes again, and what it hands over for others to. */
+  readonly shadows: Shadows
+  readonly #feeds: Feeds
   readonly #identity: Identity
   readonly #revision: Revision
   readonly #serverKeys: readonly string[]
   readonly #engine: StageEngine
   readonly #events: NodeEvents
   readonly #sessions = new Map<SessionId, StageSession>()
-  readonly #opening = new Map<SessionId, { promise: Promise<void>; early: (() => void)[] }>()
-  readonly #ended = new Set<SessionId>()
+  readonly #opening = new Map<SessionId, { generation: number; promise: Promise<void>; early: (() => void)[] }>()
+  /** The generation that each was in. */
+  readonly #ended = new Map<SessionId, number>()
+  /** What sessions that are over sent and received, for audits. */
+  readonly kept = new KeptHistories()
   readonly #sweep: ReturnType<typeof setInterval>
   #stopped = false
   #answers = 0
@@ -79,7 +92,25 @@ export class StageNode {
       custody: (link, signedChunk) => this.#custody(link, signedChunk),
       closed: (peer, reason) => {
         for (const session of this.#sessions.values()) session.peerLost(peer, reason)
+        this.shadows.peerLost(peer, reason)
+        this.#feeds.peerLost(peer)
       },
+    })
+    const ports = this.#ports()
+    this.shadows = new Shadows({
+      ...ports,
+      link: (peer) => this.links.to(peer),
+      tellServer: events.tellServer,
+      self: identity.id,
+      revision,
+      serverKeys,
+    })
+    this.#feeds = new Feeds({
+      self: identity.id,
+      serverKeys,
+      live: (session) => this.#sessions.has(session),
+      history: (session, link) => this.history(session, link),
+      logits: (session, position) => (this.#sessions.get(session) ?? this.kept.get(session))?.logitsRow(position),
     })
     this.#sweep = setInterval(() => this.#sweepIdle(), sessionIdleMs / 4)
     void engine.lost.then((reason) => this.#failAll(asError(reason, 'engine-failed')))
@@ -94,19 +125,26 @@ export class StageNode {
   }
 
   /**
-   * Takes part in a session: ahead of its first frame when the server says so, or when a neighbour opens it.
+   * Takes part in a session, or goes on with it by a newer ticket: ahead of its first frame when the server says so, or when a
+   * neighbour opens it. A ticket that is no newer than what is known changes nothing.
    * @throws ManyhandsError bad-ticket, busy, closed, out-of-memory
    */
   open(value: Ticket): Promise<void> {
-    const known = this.#opening.get(value.session)
-    if (known) return known.promise
-    if (this.#sessions.has(value.session) || this.#ended.has(value.session)) return Promise.resolve()
-    const early: (() => void)[] = []
-    const promise = this.#admit(value).finally(() => {
-      this.#opening.delete(value.session)
-      for (const message of early) message()
-    })
-    this.#opening.set(value.session, { promise, early })
+    const { session, generation } = value
+    const known = this.#sessions.get(session)?.ticket.generation ?? this.#ended.get(session) ?? -1
+    if (generation <= known) return Promise.resolve()
+    const opening = this.#opening.get(session)
+    if (opening && generation <= opening.generation) return opening.promise
+    const early = opening?.early ?? []
+    const promise = (opening?.promise ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(() => this.#admit(value))
+      .finally(() => {
+        if (this.#opening.get(session)?.generation !== generation) return
+        this.#opening.delete(session)
+        for (const message of early.splice(0)) message()
+      })
+    this.#opening.set(session, { generation, promise, early })
     return promise
   }
 
@@ -114,17 +152,31 @@ export class StageNode {
     this.#sessions.get(id)?.close()
   }
 
+  /** How far a session is here, and how fast; undefined where it is not served. */
+  probe(id: SessionId): { held: number; serviceMs: number } | undefined {
+    return this.#sessions.get(id)?.pace() ?? this.shadows.pace(id)
+  }
+
+  /** What went over a link of a session that has an end here, live or over for some minutes. */
+  history(id: SessionId, link: number): LinkHistory | undefined {
+    return (this.#sessions.get(id) ?? this.kept.get(id))?.history(link)
+  }
+
   /** Leaves every session now, so that whoever waits for them hears it at once. */
   leaveSessions(reason: ManyhandsError): void {
     this.#failAll(reason)
+    this.shadows.giveUpAll(reason)
   }
 
   /** Ends everything at once. The owner disposes of the engine, or ends the worker. */
   stop(reason: ManyhandsError): void {
     this.#stopped = true
     clearInterval(this.#sweep)
+    this.kept.clear()
     this.scheduler.stop()
     this.#failAll(reason)
+    this.shadows.stop(reason)
+    this.#feeds.stop()
     this.links.closeAll(reason)
   }
 
@@ -136,6 +188,8 @@ export class StageNode {
       steps: this.#steps,
       rows: this.#rows,
       busyMs: this.#busyMs,
+      audits: this.shadows.done.audits,
+      auditedRows: this.shadows.done.rows,
       sentBytes,
       receivedBytes,
     }
@@ -144,16 +198,22 @@ export class StageNode {
   async #admit(value: Ticket): Promise<void> {
     const ticket = await checkTicket(value, this.#serverKeys, Date.now())
     if (this.#stopped) throw new ManyhandsError('closed', 'This peer serves no stage at the moment.')
+    const live = this.#sessions.get(ticket.session)
     const index = ticket.stages.findIndex((s) => s.peer === this.#identity.id)
+    if (index === -1 && live) return live.leave()
     const { first, end } = this.#engine.range
     const blocks = ticket.stages[index]?.blocks
     if (!blocks) throw new ManyhandsError('bad-ticket', 'This session does not name this peer.')
     if (ticket.revision !== this.#revision || blocks[0] !== first || blocks[1] !== end) {
       throw new ManyhandsError('bad-ticket', 'This session is for other blocks than this peer holds.')
     }
+    if (live) return live.reroute(ticket, index)
     if (this.#sessions.size >= maxSessions)
       throw new ManyhandsError('busy', 'This peer serves as many sessions as it can.', { retryAfterMs: 1000 })
-    this.#sessions.set(ticket.session, new StageSession(ticket, index, this.#ports()))
+    this.#ended.delete(ticket.session)
+    this.kept.drop(ticket.session)
+    const warm = await this.shadows.standby(ticket, index)?.takeOver()
+    this.#sessions.set(ticket.session, new StageSession(ticket, index, this.#ports(), warm))
     this.#events.changed()
   }
 
@@ -176,64 +236,65 @@ export class StageNode {
   }
 
   #forget(session: StageSession): void {
-    const id = session.ticket.session
+    const { id } = session
     this.#sessions.delete(id)
     this.#answers += 1
-    this.#ended.add(id)
-    if (this.#ended.size > maxRemembered) this.#ended.delete(this.#ended.values().next().value as SessionId)
+    this.#ended.set(id, session.ticket.generation)
+    this.kept.keep(session)
+    this.#feeds.sessionOver(id)
+    for (const link of this.links.ready()) link.forget(id)
+    if (this.#ended.size > maxRemembered) this.#ended.delete(this.#ended.keys().next().value as SessionId)
     this.#events.changed()
   }
 
   #step(link: PeerLink, step: Step): void {
-    this.#withSession(link, step.session, (session) => {
-      if (linkEnds(session.ticket, step.link)?.from !== link.remote) throw notTheirs
-      session.receive(step)
-    })
+    if (this.shadows.has(step.session)) return this.shadows.step(step, link.remote)
+    this.#withSession(link, step.session, step.generation, (session) => session.receive(step, link.remote))
   }
 
   #custody(link: PeerLink, signedChunk: Uint8Array): void {
-    const chunk = decodeChunk(signedChunk.subarray(0, chunkBytes))
-    this.#withSession(link, chunk.session, (session) => {
-      if (linkEnds(session.ticket, chunk.link)?.from !== link.remote) throw notTheirs
-      session.custody(chunk.link, signedChunk)
-    })
+    const { session, generation, link: number } = decodeChunk(signedChunk.subarray(0, chunkBytes))
+    this.#withSession(link, session, generation, (taking) => taking.custody(signedChunk, generation, number, link.remote))
   }
 
   #message(link: PeerLink, message: LinkMessage): void {
     if (message.t === 'ping' || message.t === 'pong') return
     if (message.t === 'open') {
-      this.open(message.ticket).catch((thrown: unknown) => {
-        link.sendMessage({ t: 'fault', session: message.ticket.session, error: asError(thrown).toWire() })
-      })
+      this.open(message.ticket).catch((thrown: unknown) => this.#refused(link, message.ticket, asError(thrown)))
       return
     }
-    if (!('session' in message)) return
-    this.#withSession(link, message.session, (session) => {
-      const parties = [session.ticket.requester, ...session.ticket.stages]
-      if (!parties.some((p) => p.peer === link.remote)) throw notTheirs
-      session.message(message, link.remote)
-    })
+    if (this.#feeds.message(link, message) || !('session' in message)) return
+    if (this.shadows.has(message.session)) return this.shadows.message(message.session, message, link.remote)
+    // What belongs to no generation belongs to the one that the sender is in: it waits for a ticket under way.
+    const generation = 'generation' in message ? message.generation : Number.MAX_SAFE_INTEGER
+    this.#withSession(link, message.session, generation, (session) => session.message(message, link.remote, link))
+  }
+
+  /** A session that this peer can't take part in: the server finds another, whoever asked. */
+  #refused(link: PeerLink, ticket: Ticket, error: ManyhandsError): void {
+    link.sendMessage({ t: 'fault', session: ticket.session, error: error.toWire() })
+    if (error.code !== 'bad-ticket') this.#events.tellServer({ t: 'fault', session: ticket.session, error: error.toWire() })
   }
 
   /**
-   * Hands something to its session, now or once its ticket is checked. What goes wrong ends the session, not the peer; a
-   * sender that is no party to the session loses its link.
+   * Hands something to its session, now or once the ticket of its generation is checked. What goes wrong is the sender's doing;
+   * one that is no party to the session loses its link.
    */
-  #withSession(link: PeerLink, id: SessionId, deliver: (session: StageSession) => void): void {
+  #withSession(link: PeerLink, id: SessionId, generation: number, deliver: (session: StageSession) => void): void {
     const opening = this.#opening.get(id)
-    if (opening) {
+    const session = this.#sessions.get(id)
+    if (opening && (!session || generation > session.ticket.generation)) {
       if (opening.early.length >= maxEarlyMessages)
         return link.close(new ManyhandsError('bad-message', 'A peer said too much before its session was open.'))
-      opening.early.push(() => this.#withSession(link, id, deliver))
+      opening.early.push(() => this.#withSession(link, id, generation, deliver))
       return
     }
-    const session = this.#sessions.get(id)
     if (!session) return
     try {
       deliver(session)
     } catch (thrown) {
       if (thrown === notTheirs) link.close(notTheirs)
-      else session.fail(asError(thrown))
+      else session.blame(link.remote, asError(thrown))
     }
   }
 
@@ -244,9 +305,7 @@ export class StageNode {
   #sweepIdle(): void {
     const before = performance.now() - sessionIdleMs
     for (const session of this.#sessions.values()) {
-      if (session.lastActive < before) session.fail(new ManyhandsError('timeout', 'Nothing happened in this session for too long.'))
+      if (session.lastActive < before) session.idle()
     }
   }
 }
-
-const notTheirs = new ManyhandsError('bad-ticket', 'A peer spoke for a session that is not its own.')

@@ -3,7 +3,8 @@
  */
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
-import type { TensorSpec, TensorValue } from '../../protocol/tensors.ts'
+import type { Bytes } from '../../protocol/bytes.ts'
+import { packTensors, type TensorSpec, type TensorValue } from '../../protocol/tensors.ts'
 
 /** What the ring and the prompt link carry: token ids for a decoder, else the feeds in the manifest's order. */
 export const feedSpecs = (manifest: Manifest): TensorSpec[] =>
@@ -13,6 +14,9 @@ export const feedSpecs = (manifest: Manifest): TensorSpec[] =>
 export function writeTokens(ids: readonly number[]): TensorValue {
   return { dtype: 'int64', dims: [1, ids.length], bytes: new Uint8Array(BigInt64Array.from(ids, BigInt).buffer) }
 }
+
+/** A step of token ids, as the ring, the prompt and the answer carry them. */
+export const packTokens = (ids: readonly number[]): Bytes => packTensors([writeTokens(ids)])
 
 /** The ids of an int64 [1, rows] tensor. @throws ManyhandsError bad-message for another shape or an id outside the vocabulary */
 export function readTokens(value: TensorValue, rows: number, vocab: number): number[] {
@@ -34,3 +38,7 @@ export function float32View(bytes: Uint8Array): Float32Array {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
   return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4)
 }
+
+/** Whether every float among the tensors is a finite number. */
+export const allFinite = (values: readonly TensorValue[]): boolean =>
+  values.every(({ dtype, bytes }) => dtype !== 'float32' || float32View(bytes).every((x) => x - x === 0))
