@@ -33,7 +33,7 @@ const firstPauseMs = 300
 const longestPauseMs = 15_000
 
 export class ControlSocket {
-  readonly #info: ServerInfo
+  #info: ServerInfo
   readonly #identity: Identity
   readonly #handlers: ControlHandlers
   readonly #origin: string
@@ -44,6 +44,8 @@ export class ControlSocket {
   #nextId = 1
   #pauseMs = firstPauseMs
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** The move under way; a later one takes its place. */
+  #moving: Promise<ServerInfo> | undefined
 
   constructor(info: ServerInfo, identity: Identity, handlers: ControlHandlers) {
     this.#info = info
@@ -97,6 +99,27 @@ export class ControlSocket {
     } finally {
       options.signal?.removeEventListener('abort', onAbort)
       this.#replies.delete(id)
+    }
+  }
+
+  /**
+   * Goes on at another server, or back at this one when that can't be found. What this one still says is not heard.
+   * @returns the other server, if it is gone to
+   */
+  async move(other: Promise<ServerInfo>): Promise<ServerInfo | undefined> {
+    this.#down(new ManyhandsError('unavailable', 'Going on at another server.'))
+    clearTimeout(this.#timer)
+    this.#moving = other
+    try {
+      const info = await other
+      if (this.#closed || this.#moving !== other) return undefined
+      this.#info = info
+      this.#pauseMs = firstPauseMs
+      this.#dial()
+      return info
+    } catch (thrown) {
+      if (this.#moving === other) this.#retry(asError(thrown))
+      return undefined
     }
   }
 

@@ -27,7 +27,7 @@ const reconnectMs = 1_000
 const noncePattern = /^[0-9a-f]{32}$/
 
 export class PeerHub {
-  readonly #info: ServerInfo
+  #info: ServerInfo
   readonly #handlers: HubHandlers
   readonly #accept: boolean
   readonly #connections = new Map<number, DataConnection>()
@@ -78,6 +78,14 @@ export class PeerHub {
     })
   }
 
+  /** The next hello is another server's: its broker takes the place of this one's. Connections that stand are kept. */
+  move(info: ServerInfo): void {
+    this.#info = info
+    const left = this.#peer
+    this.#peer = undefined
+    left?.disconnect()
+  }
+
   dial(remote: PeerId): void {
     if (this.#peer?.open) this.#connect(remote)
     else this.#toDial.add(remote)
@@ -93,6 +101,8 @@ export class PeerHub {
   close(): void {
     this.#closed = true
     this.#peer?.destroy()
+    // Those of a broker that was left, too.
+    for (const connection of this.#connections.values()) connection.close()
     this.#connections.clear()
   }
 
