@@ -8,10 +8,10 @@ import type { Identity } from '../protocol/keys.ts'
 import type { Finish } from '../protocol/link-messages.ts'
 import type { ReceiptFileJson } from '../protocol/receipt-file.ts'
 import type { Receipt } from '../protocol/receipt.ts'
-import type { ModelInfo } from '../protocol/server-messages.ts'
+import type { ModelInfo, StandingInfo } from '../protocol/server-messages.ts'
 import type { Backend, Ticket } from '../protocol/ticket.ts'
 
-export type { ModelInfo, Receipt, ReceiptFileJson, Finish, Backend, Identity, ManyhandsError }
+export type { ModelInfo, StandingInfo, Receipt, ReceiptFileJson, Finish, Backend, Identity, ManyhandsError }
 
 // ---- Asking --------------------------------------------------------------------------------------------------------
 
@@ -222,9 +222,14 @@ export interface DonationState {
   /** Rows computed a second, over the last seconds; 0 when idle. */
   readonly rowsPerSecond: number
   readonly busyMs: number
+  /** Parts of others' answers computed again to check them, and their rows. */
+  readonly audits: number
+  readonly auditedRows: number
   readonly sentBytes: number
   readonly receivedBytes: number
   readonly power: number
+  /** How far this volunteer is trusted, and what that rests on; absent until the server has said. */
+  readonly standing?: StandingInfo
   /** Since 1970, ms; when serving began. */
   readonly servingSince?: number
 }

@@ -20,6 +20,8 @@ export const firstState = (power: number): DonationState => ({
   steps: 0,
   rowsPerSecond: 0,
   busyMs: 0,
+  audits: 0,
+  auditedRows: 0,
   sentBytes: 0,
   receivedBytes: 0,
   power,

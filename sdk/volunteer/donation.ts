@@ -199,6 +199,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
         return void this.#holding?.host.api.openSession(message.ticket)
       case 'session-closed':
         return this.#holding?.host.api.closeSession(message.session)
+      case 'standing':
+        return this.#set({ standing: message.standing })
       case 'error':
         if (message.error.code !== 'rate-limited') this.#set({ reason: message.error.message })
         return

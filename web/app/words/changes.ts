@@ -11,7 +11,7 @@ const gap = /\s/
 export function change(before: string, after: string): Change {
   let at = 0
   while (at < before.length && at < after.length && before[at] === after[at]) at++
-  const whole = at === before.length || at === after.length || (gap.test(before[at] ?? '') && gap.test(after[at] ?? ''))
-  while (!whole && at > 0 && !gap.test(before[at - 1] ?? '')) at--
+  const ends = (text: string) => at === text.length || gap.test(text[at] ?? '')
+  if (!ends(before) || !ends(after)) while (at > 0 && !gap.test(before[at - 1] ?? '')) at--
   return { kept: before.slice(0, at), was: before.slice(at), now: after.slice(at) }
 }
