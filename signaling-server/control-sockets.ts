@@ -29,7 +29,7 @@ export interface ControlLimits {
   /** Bytes queued for a peer that does not read; past it the peer is let go. */
   readonly maxQueuedBytes: number
   readonly pingMs: number
-  /** Silence after which a peer that serves is gone: its sessions wait for it. */
+  /** Silence after which a peer that serves is gone: its sessions go on with others. */
   readonly servingSilenceMs: number
   /** The same for anyone else: loading a stage may hold up a peer in Node for seconds. */
   readonly idleSilenceMs: number
@@ -47,8 +47,9 @@ export const controlLimits: ControlLimits = {
   maxStrangers: 1000,
   // A list of a thousand models, four times.
   maxQueuedBytes: 4 * 1024 * 1024,
-  pingMs: 2_000,
-  servingSilenceMs: 8_000,
+  pingMs: 1_000,
+  // A frozen stage holds up answers: four pings unanswered, and others go on in its place.
+  servingSilenceMs: 4_000,
   idleSilenceMs: 30_000,
 }
 
@@ -335,9 +336,10 @@ export class ControlSockets {
 /** Each proof takes two signature checks. */
 const proofCost = (bytes: number) => 1 + Math.floor(bytes / 1000)
 
-/** A list of models may be long to write; a new session is signed and told to every stage. */
+/** A list of models may be long to write; a new session or generation is signed and told to every stage, a ticket's signature checked. */
 function messageCost({ t }: ClientMessage): number {
-  return t === 'models' ? 2 : t === 'open' || t === 'offer' ? 5 : 1
+  if (t === 'models') return 2
+  return t === 'open' || t === 'reopen' || t === 'offer' || t === 'adopt' ? 5 : 1
 }
 
 const tooMuch = (who: string, retryAfterMs: number) =>

@@ -96,8 +96,11 @@ export function checkCustody(proven: ProvenChunks, expected: ExpectedRows | unde
     const due = wanted.to - wanted.from
     if (rows < due) reasons.push(`link ${link}: ${rows} of ${due} rows proven`)
     // Earlier generations may have gone further, before they were taken back.
-    const { generation } = last(proven)
-    const beyond = proven.chunks(generation, link).find((c) => c.firstPosition < wanted.from || c.firstPosition + c.rows > wanted.to)
+    const ticket = last(proven)
+    const { generation } = ticket
+    // A new host is told the tokens so far behind the prompt.
+    const end = generation > 0 && link === promptLink(ticket) ? (expected?.get(answerLink(ticket))?.to ?? 0) : wanted.to
+    const beyond = proven.chunks(generation, link).find((c) => c.firstPosition < wanted.from || c.firstPosition + c.rows > end)
     if (beyond) reasons.push(`link ${link}: rows from ${beyond.firstPosition} that nobody asked for`)
   }
   if (expected) reasons.push(...otherRuns(proven, expected.get(ringLink)?.to ?? 0))
@@ -138,31 +141,47 @@ function marks(chunks: readonly Chunk[]): (boolean | undefined)[] {
   return alone
 }
 
+/** A place's chunks by the position they begin at: of several generations' the newest, which is the one that was gone on from. */
+function newest(proven: ProvenChunks, place: Place): Map<number, Chunk> {
+  return new Map(chunksAt(proven, place).map((chunk) => [chunk.firstPosition, chunk]))
+}
+
 /**
  * The host signs both what it received as the prompt and what it sends round the ring, and both the tokens that it sends round
- * the ring and those that the requester gets. Cut alike they must be the same bytes; without a reroute they are always cut alike.
+ * the ring and those that the requester gets. Chunks are cut by their steps alone, so the same rows stand in chunks that begin
+ * and end alike. What two hosts signed is not compared: the tokens of one may have been taken back when the other took its place.
  */
 function hostsWord(proven: ProvenChunks, expected: ExpectedRows | undefined): Findings {
   const reasons: string[] = []
   const named: Named[] = []
-  for (const ticket of proven.tickets) {
-    const { peer } = ticket.stages.at(-1) as TicketStage
-    const ring = new Map(proven.chunks(ticket.generation, ringLink).map((c) => [c.firstPosition, c]))
-    const whole = proven.tickets.length === 1 ? expected : undefined
-    const compare = (chunk: Chunk, what: string) => {
-      const passedOn = ring.get(chunk.firstPosition)
-      if (passedOn?.rows === chunk.rows) {
-        if (equalBytes(passedOn.payloadHash, chunk.payloadHash)) return
-        named.push({ peer, why: `signed ${what} from ${chunk.firstPosition} on as two different things` })
-      } else if (!whole) return
-      reasons.push(`${what} from ${chunk.firstPosition} on were not passed on as they came`)
-    }
-    for (const chunk of proven.chunks(ticket.generation, promptLink(ticket))) compare(chunk, 'prompt rows')
-    if (!ticket.sampling) continue
-    // The last token is never fed back.
-    const end = whole?.get(answerLink(ticket))?.to ?? 0
-    for (const chunk of proven.chunks(ticket.generation, answerLink(ticket)))
-      if (chunk.firstPosition + chunk.rows !== end) compare(chunk, 'tokens')
+  const ticket = last(proven)
+  const hosts = new Map(proven.tickets.map((t) => [t.generation, (t.stages.at(-1) as TicketStage).peer]))
+  const ring = newest(proven, 'ring')
+  const compare = (chunk: Chunk, what: string) => {
+    const passedOn = ring.get(chunk.firstPosition)
+    const peer = hosts.get(chunk.generation) as PeerId
+    const same = passedOn?.rows === chunk.rows
+    if (passedOn && hosts.get(passedOn.generation) !== peer) return
+    if (same && equalBytes(passedOn.payloadHash, chunk.payloadHash)) return
+    // Broken off, or not all proven: what is missing is said elsewhere.
+    if (!same && !expected) return
+    reasons.push(`${what} from ${chunk.firstPosition} on were not passed on as they came`)
+    // In one generation nothing is taken back: both signatures stand.
+    if (same && passedOn.generation === chunk.generation)
+      named.push({ peer, why: `signed ${what} from ${chunk.firstPosition} on as two different things` })
   }
+  // A new host gets the answer's tokens so far by the prompt's link too.
+  const promptEnd = expected?.get(promptLink(ticket))?.to ?? promptEndOf(proven)
+  for (const chunk of newest(proven, 'prompt').values()) if (chunk.firstPosition + chunk.rows <= promptEnd) compare(chunk, 'prompt rows')
+  if (!ticket.sampling) return { reasons, named }
+  // The last token is never fed back.
+  const end = expected?.get(answerLink(ticket))?.to ?? 0
+  for (const chunk of newest(proven, 'answer').values()) if (chunk.firstPosition + chunk.rows !== end) compare(chunk, 'tokens')
   return { reasons, named }
+}
+
+/** Where the answer's first token stands; without one everything is prompt. */
+function promptEndOf(proven: ProvenChunks): number {
+  const first = [...newest(proven, 'answer').keys()]
+  return first.length === 0 ? Infinity : Math.min(...first)
 }

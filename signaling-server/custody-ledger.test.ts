@@ -3,9 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { concatBytes } from '../protocol/bytes.ts'
 import type { Chunk } from '../protocol/custody.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
-import type { Ticket } from '../protocol/ticket.ts'
+import { signTicket, type Ticket, type TicketStage } from '../protocol/ticket.ts'
 import { makeTicket } from '../testing/tickets.ts'
-import { prove, reports, type Reported } from '../testing/custody.ts'
+import { prove, reports, reportsOf, type Carried, type Reported } from '../testing/custody.ts'
 import { CustodyLedger } from './custody-ledger.ts'
 
 let server: Identity
@@ -223,5 +223,77 @@ describe('[CU6] the ledger of a session', () => {
       [3, tokens],
     ])
     expect(ledger.result(wanted)).toMatchObject({ checked: reported.length, failed: 0 })
+  })
+})
+
+describe('[FO5] over generations', () => {
+  const one = (rows: number) => Array.from({ length: rows }, () => 1)
+  const groups = (...all: number[][]) => all
+  /** 50 rows in, the second stage dies; another takes its place, and the answer goes on to its 30th token. */
+  async function rerouted(change: (carried: Map<number, Carried>) => void = () => undefined) {
+    const newcomer = await createIdentity()
+    const [first, , host] = ticket.stages
+    const place = { ...(ticket.stages[1] as TicketStage), peer: newcomer.id, key: newcomer.publicKey }
+    const next = await signTicket(
+      { ...ticket, generation: 1, stages: [first as TicketStage, place, host as TicketStage] },
+      server.privateKey,
+    )
+    const before = new Map<number, Carried>([
+      [ring, { first: 0, groups: groups([16, 16, 8], one(10)) }],
+      [inner, { first: 0, groups: groups([16, 16, 8, ...one(10)]) }],
+      // What the one that died had not signed is not proven.
+      [2, { first: 0, groups: groups([16, 16]) }],
+      [answer, { first: 40, groups: groups(one(10)) }],
+      [prompt, { first: 0, groups: groups([16, 16, 8]) }],
+      [logits, { first: 40, groups: groups(one(10)) }],
+    ])
+    const after = new Map<number, Carried>([
+      [ring, { first: 40, groups: groups(one(29)) }],
+      [inner, { first: 0, groups: groups([16, 16], [8, ...one(29)]) }],
+      [2, { first: 32, groups: groups([8, ...one(29)]) }],
+      [answer, { first: 40, groups: groups(one(29), [1]) }],
+      [logits, { first: 40, groups: groups(one(29), [1]) }],
+    ])
+    change(after)
+    const parties = [requester, ...stages, newcomer]
+    const all = [...(await reportsOf(ticket, parties, before)), ...(await reportsOf(next, parties, after))]
+    const ledger = new CustodyLedger(ticket)
+    ledger.turn(next)
+    return { ledger, all, next, newcomer }
+  }
+  const enter = async ({ ledger, all }: { ledger: CustodyLedger; all: readonly Reported[] }) => {
+    for (const { proof, from } of all) await ledger.add(proof, from)
+    return ledger.result(expected)
+  }
+
+  it('holds when later generations cover what the ones before left open, in whatever order the proofs come', async () => {
+    const { ledger, all } = await rerouted()
+    expect(await enter({ ledger, all: all.toReversed() })).toEqual({ checked: all.length, failed: 0, reasons: [], named: [] })
+    expect(ledger.complete(expected)).toBe(true)
+    expect(ledger.rows(2)).toBe(69)
+  })
+
+  it('takes late proofs of the one before from those who were its receivers', async () => {
+    const { ledger, all, next } = await rerouted()
+    const late = all.filter((r) => r.chunk.generation === 0)
+    expect((await enter({ ledger, all: late })).named).toEqual([])
+    expect(ledger.chunks(0, inner).length).toBeGreaterThan(0)
+    expect(ledger.chunks(1, inner)).toEqual([])
+    expect(ledger.tickets).toEqual([ticket, next])
+  })
+
+  it('fails where no generation covers a row', async () => {
+    const { ledger, all } = await rerouted((after) => after.set(2, { first: 40, groups: groups(one(29)) }))
+    expect((await enter({ ledger, all })).reasons).toEqual(['link 2: 61 of 69 rows proven'])
+  })
+
+  it('fails when the newcomer ran other rows together than the others', async () => {
+    const { ledger, all } = await rerouted((after) => after.set(2, { first: 32, groups: groups([...one(8), ...one(24)], one(5)) }))
+    expect((await enter({ ledger, all })).reasons).toEqual(['link 2: other runs than on link 0'])
+  })
+
+  it('lets a new host be told the tokens so far behind the prompt', async () => {
+    const { ledger, all } = await rerouted((after) => after.set(prompt, { first: 0, groups: groups([16, 16, 8], one(10)) }))
+    expect(await enter({ ledger, all })).toMatchObject({ failed: 0 })
   })
 })
