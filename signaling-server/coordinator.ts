@@ -13,14 +13,15 @@ import { Roster } from './roster.ts'
 import { missingNow } from './routing.ts'
 import { Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
-import type { Trust } from './trust-port.ts'
+import { barredReason, TrustKeeper } from './trust-keeper.ts'
 import { holds, isCounted, isServing, planOf, type StageCount, type Swarm } from './swarm.ts'
 
 export interface CoordinatorPorts {
   readonly identity: Identity
   readonly store: Store
   readonly stages: StageCount
-  readonly trust: Trust
+  /** Peers that the operator trusts from the start. */
+  readonly anchors: ReadonlySet<PeerId>
   /** Keys whose tickets are taken over: one's own, past ones, and those of the other processes. */
   serverKeys(): readonly string[]
   /** The epoch under which we own a swarm. */
@@ -38,6 +39,7 @@ export interface CoordinatorPorts {
 
 export class Coordinator {
   readonly sessions: Sessions
+  readonly trust: TrustKeeper
   readonly #ports: CoordinatorPorts
   readonly #roster: Roster
   readonly #publications = new Map<Revision, Publication>()
@@ -53,10 +55,17 @@ export class Coordinator {
       stageLost: (peer, why) => this.sessions.stageLost(peer, why),
       roomMade: () => this.sessions.roomMade(),
       awaited: (revision) => this.sessions.failover.awaits(revision),
-      quarantined: (revision, backend, adapter) => ports.trust.quarantined(revision, backend, adapter),
+      quarantined: (revision, backend, adapter) => this.trust.quarantined(revision, backend, adapter),
     })
     this.#roster = roster
-    this.sessions = new Sessions({ ...ports, swarm: (revision) => roster.swarm(revision), random: Math.random })
+    this.trust = new TrustKeeper({
+      ...ports,
+      members: (revision) => roster.swarm(revision)?.members ?? [],
+      volunteer: (peer) => roster.volunteer(peer),
+      dismiss: (peer, reason) => roster.dismiss(peer, reason),
+      wrong: (session, reason, without) => this.sessions.wrong(session, reason, without),
+    })
+    this.sessions = new Sessions({ ...ports, trust: this.trust, swarm: (revision) => roster.swarm(revision), random: Math.random })
   }
 
   get volunteers(): number {
@@ -67,7 +76,9 @@ export class Coordinator {
   setModels(models: readonly PublishedModel[]): void {
     this.#publications.clear()
     for (const { revision, publication } of models) this.#publications.set(revision, publication)
+    const before = new Set(this.#roster.swarms().map(({ model }) => model.revision))
     this.#roster.setModels(models.map(({ revision, manifest }) => ({ revision, manifest, plan: planOf(manifest, this.#ports.stages) })))
+    for (const { revision } of models) if (!before.has(revision)) this.trust.owned(revision)
   }
 
   models(): ModelInfo[] {
@@ -79,9 +90,11 @@ export class Coordinator {
     return !this.#roster.swarm(revision)?.members.size
   }
 
-  /** A swarm is another server's now: its volunteers go on there, with what they hold. */
+  /** A swarm is another server's now: its volunteers go on there with what they hold, and its sessions with them. */
   moved(revision: Revision, url: string): void {
-    for (const { peer } of this.#roster.swarm(revision)?.members ?? []) this.#ports.send(peer, { t: 'moved', revision, url })
+    const members = this.#roster.letGo(revision)
+    this.sessions.moved(revision, url)
+    for (const peer of members) this.#ports.send(peer, { t: 'moved', revision, url })
   }
 
   receive({ peer, key, network }: Caller, message: Said): void {
@@ -89,9 +102,12 @@ export class Coordinator {
       case 'models':
         return void this.#ports.send(peer, { t: 'models', id: message.id, models: this.models() })
       case 'offer':
+        this.trust.joined(peer, network)
+        if (this.trust.barred(peer)) return this.#refuse(peer)
         return this.#roster.offer(peer, key, network, message)
       case 'ready':
-        return this.#roster.ready(peer, message)
+        this.#roster.ready(peer, message)
+        return this.trust.serves(peer)
       case 'failed':
         return this.#roster.failed(peer, message)
       case 'renew':
@@ -113,6 +129,13 @@ export class Coordinator {
         return this.sessions.failover.stalled(peer, message)
       case 'pace':
         if (!this.sessions.standbys.pace(peer, message.session, message.held)) this.sessions.failover.pace(peer, message)
+        return
+      case 'audited':
+      case 'sketched':
+      case 'dispute':
+        return this.trust.receive(peer, message)
+      case 'unaudited':
+        if (!this.sessions.standbys.failed(peer, message.shadow)) this.trust.receive(peer, message)
         return
       case 'reopen':
         return this.sessions.failover.reopen(peer, message)
@@ -147,6 +170,7 @@ export class Coordinator {
   gone(peer: PeerId): void {
     this.#leavers.delete(peer)
     this.#roster.away(peer)
+    this.trust.gone(peer)
     this.sessions.requesterGone(peer)
   }
 
@@ -154,7 +178,14 @@ export class Coordinator {
   tick(): void {
     this.#roster.tick()
     this.sessions.tick()
+    this.trust.tick()
     for (const peer of this.#leavers) this.#handedWhenFree(peer)
+  }
+
+  /** Found wrong more than once: it is given nothing. */
+  #refuse(peer: PeerId): void {
+    this.#roster.leave(peer)
+    this.#ports.send(peer, { t: 'idle', reason: barredReason })
   }
 
   #leaving(peer: PeerId): void {

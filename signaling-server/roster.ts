@@ -87,6 +87,17 @@ export class Roster {
     this.#placeIdle()
   }
 
+  /** Another server has that swarm now. Who was in it, and is not known here any more; nothing is taken from them. */
+  letGo(revision: Revision): PeerId[] {
+    const members = [...(this.#swarms.get(revision)?.members ?? [])]
+    this.#swarms.delete(revision)
+    for (const v of members) {
+      this.#volunteers.delete(v.peer)
+      delete v.holding
+    }
+    return members.map((v) => v.peer)
+  }
+
   /** @param network the prefix of its address, where that counts */
   offer(peer: PeerId, key: string, network: string | undefined, offer: Of<'offer'>): void {
     const { memoryBytes, power, backends, models, holding } = offer
@@ -101,6 +112,7 @@ export class Roster {
       power,
       backends,
       models,
+      since: known?.since ?? this.#ports.now(),
       willing: true,
       paused: false,
       sessions: 0,
@@ -182,6 +194,12 @@ export class Roster {
     v.awaySince = this.#ports.now()
     this.#ports.stageLost(peer, 'A volunteer went away.')
     this.#placeMissing()
+  }
+
+  /** What it holds is over, whatever it says; it may offer again. */
+  dismiss(peer: PeerId, reason: string): void {
+    const v = this.#volunteers.get(peer)
+    if (v) this.#unassign(v, reason)
   }
 
   /** Leases that ran out; parts that nobody holds; volunteers without work. */

@@ -105,6 +105,12 @@ export class SessionTable {
     this.#sessions.delete(s.session)
   }
 
+  /** It goes on at another server: nobody hears that it is over, for it is not. */
+  letGo(s: Session): void {
+    this.release(s)
+    this.#sessions.delete(s.session)
+  }
+
   /** Who took part in it so far. */
   remember(s: Session): Over {
     const wrong = this.#over.get(s.session)?.wrong
@@ -148,7 +154,13 @@ export class SessionTable {
   /** What a choice of peers for it goes by. */
   choice(s: Pick<Session, 'without'>): Choice {
     const { trust, uptime, random } = this.ports
-    return { without: s.without, mayProduce: (peer) => trust.mayProduce(peer), now: uptime(), random }
+    return {
+      without: s.without,
+      mayProduce: (peer) => trust.mayProduce(peer),
+      trustCost: (peer, onlineMs) => trust.routingCost(peer, onlineMs),
+      now: uptime(),
+      random,
+    }
   }
 
   /** The next generation's ticket, for the stages that it has now, to all whom it concerns. */

@@ -104,6 +104,19 @@ export class Sessions {
     this.#adoption.adopt(peer, ticket)
   }
 
+  /** Another server has that swarm now: what is under way goes on there, and who waits asks there. */
+  moved(revision: Revision, url: string): void {
+    const queue = this.#queues.get(revision)
+    this.#queues.delete(revision)
+    for (const asked of queue?.expired(Infinity) ?? []) this.#tell(asked, (id) => ({ t: 'moved', id, revision, url }))
+    for (const s of this.#table.all()) {
+      if (s.asked.revision !== revision || s.settling) continue
+      if (s.ledger) this.#ports.send(s.asked.peer, { t: 'moved', revision, url })
+      else this.#tell(s.asked, (id) => ({ t: 'moved', id, revision, url }))
+      this.#table.letGo(s)
+    }
+  }
+
   /**
    * An answer was found wrong, or may be: its requester is told, and asks again; over those named nothing of it goes any more.
    * One that is under way ends.
@@ -302,7 +315,7 @@ export class Sessions {
     this.counts.settled += 1
     this.#table.tellStages(s, { t: 'settled', session })
     this.#ports.send(asked.peer, { t: 'receipt', receipt })
-    if (custody.named.length > 0) trust.failedCustody(session, custody.named)
+    if (custody.named.length > 0) trust.failedCustody(session, asked.revision, custody.named)
     trust.ended(ended, receipt)
   }
 
