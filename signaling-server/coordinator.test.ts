@@ -17,7 +17,6 @@ import type { Said } from './control-sockets.ts'
 import type { PublishedModel } from './catalogue.ts'
 import { Coordinator } from './coordinator.ts'
 import { openEmbedded, type Embedded } from './sqlite-store.ts'
-import { trustEverybody } from './trust-port.ts'
 
 const mega = 1_000_000
 const hash = 'c'.repeat(64)
@@ -62,7 +61,7 @@ class Scene {
       identity: server,
       store: embedded.store,
       stages,
-      trust: trustEverybody,
+      anchors: new Set(),
       serverKeys: () => [server.publicKey],
       epochOf: () => 1,
       send: (peer, message) => this.#hear(peer, message),

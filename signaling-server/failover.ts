@@ -241,7 +241,7 @@ export class Failover {
     const { trust } = this.#table.ports
     if (hopeless.has(error.code)) return this.#table.fail(s, error)
     if (disagreements.has(error.code)) {
-      trust.failedCustody(s.session, [], [peer, other])
+      trust.failedCustody(s.session, s.asked.revision, [], [peer, other])
       return this.#wrong(s.session, 'Two volunteers disagree on what was sent between them.', [this.#lesser(s, peer, other)])
     }
     // The requester's own connections are its own to mend, and those that are being counted may yet be back.

@@ -3,11 +3,11 @@
  * what is written are decided at the same moment, and a process that freezes in the middle holds nobody up.
  */
 import type pg from 'pg'
-import type { PeerId, SessionId } from '../protocol/ids.ts'
+import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import { asOutage, isOutage } from './postgres-pool.ts'
 import { auditColumns, conflictRule, quoted, rowOf, strikeColumns, workColumns, type Row, type Value } from './store-rows.ts'
-import { maxAuditsRead, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
+import { maxAuditsRead, unsettledReach, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
 
 /** A database that restarts, or whose place another takes, is back by then; the same commit twice does no harm. */
 const retryForMs = 15_000
@@ -46,6 +46,15 @@ export class PostgresStore implements Store {
 
   async receipts(session: SessionId): Promise<Receipt[]> {
     const rows = await this.#read<{ json: string }>('SELECT json FROM receipt WHERE session = $1 ORDER BY seq', [session])
+    return rows.map(({ json }) => JSON.parse(json) as Receipt)
+  }
+
+  async unsettled(revision: Revision): Promise<Receipt[]> {
+    const rows = await this.#read<{ json: string }>(
+      `SELECT json FROM receipt AS one WHERE seq > (SELECT max(seq) FROM receipt) - $1 AND status <> 'settled' AND json::json->>'revision' = $2
+       AND NOT EXISTS (SELECT 1 FROM receipt AS other WHERE other.session = one.session AND other.seq > one.seq) ORDER BY seq`,
+      [unsettledReach, revision],
+    )
     return rows.map(({ json }) => JSON.parse(json) as Receipt)
   }
 

@@ -22,6 +22,8 @@ export interface Choice {
   readonly without?: ReadonlySet<PeerId>
   /** Whose work may be part of an answer while others could do it; of those who have not proven themselves no more are taken than need be. */
   mayProduce?(peer: PeerId): boolean
+  /** What its cost is multiplied by: the longest known first. @param onlineMs how long it has been there this time */
+  trustCost?(peer: PeerId, onlineMs: number): number
   /** Milliseconds since some moment: whoever was slow a while ago comes last. */
   readonly now?: number
   /** Uniform in [0, 1). */
@@ -140,8 +142,9 @@ const hasRoom = ({ positions, holding }: Serving, decoder: boolean, maxPositions
   !decoder || positions + maxPositions <= holding.ready.cachePositions
 
 /** Milliseconds a row takes there and on its way, with the sessions already there. */
-function stageCost({ holding, sessions, power, slowUntil }: Serving, { random, now }: Choice): number {
+function stageCost({ peer, since, holding, sessions, power, slowUntil }: Serving, { random, now, trustCost }: Choice): number {
   const rowMs = (Math.max(leastMsPerRow, holding.ready.msPerRow) * (1 + sessions)) / Math.max(0.05, power)
   const slow = slowUntil !== undefined && now !== undefined && now < slowUntil ? slowFactor : 1
-  return (hopMs + rowMs * slow) * (1 + spread * random())
+  const trust = trustCost?.(peer, now === undefined ? Infinity : now - since) ?? 1
+  return (hopMs + rowMs * slow) * trust * (1 + spread * random())
 }

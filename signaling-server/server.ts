@@ -29,7 +29,6 @@ import { serverMetrics } from './server-metrics.ts'
 import { Reception } from './reception.ts'
 import { serverKey } from './server-key.ts'
 import type { StageCount } from './swarm.ts'
-import { trustEverybody } from './trust-port.ts'
 import { iceServers, type IceOptions } from './turn.ts'
 
 export interface ServerOptions {
@@ -116,7 +115,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     identity,
     store,
     stages: options.stages,
-    trust: trustEverybody,
+    anchors: options.anchors,
     serverKeys: () => fellows.keys,
     epochOf: (revision) => cells.epochOf(revision) ?? 0,
     send: (peer, message) => {
@@ -272,6 +271,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     await sockets.close(spreadMs(peers + strangers))
     clearInterval(ticks)
     await coordinator.sessions.settleAll()
+    await coordinator.trust.written()
     await cells.close()
     await database.close()
     listener.closeAllConnections()

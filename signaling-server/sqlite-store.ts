@@ -6,11 +6,11 @@ import { DatabaseSync } from '@photostructure/sqlite'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { asError, ManyhandsError } from '../protocol/errors.ts'
-import type { PeerId, SessionId } from '../protocol/ids.ts'
+import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { Ownership } from './ownership.ts'
 import { auditColumns, conflictRule, quoted, rowOf, strikeColumns, workColumns, type Row } from './store-rows.ts'
-import { maxAuditsRead, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
+import { maxAuditsRead, unsettledReach, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
 
 type Database = InstanceType<typeof DatabaseSync>
 
@@ -123,6 +123,16 @@ class SqliteStore implements Store {
     return this.#db
       .prepare('SELECT json FROM receipt WHERE session = ? ORDER BY seq')
       .all(session)
+      .map((row) => parsed(row) as Receipt)
+  }
+
+  async unsettled(revision: Revision): Promise<Receipt[]> {
+    return this.#db
+      .prepare(
+        `SELECT json FROM receipt AS one WHERE seq > (SELECT max(seq) FROM receipt) - ? AND status <> 'settled' AND json_extract(json, '$.revision') = ?
+         AND NOT EXISTS (SELECT 1 FROM receipt AS other WHERE other.session = one.session AND other.seq > one.seq) ORDER BY seq`,
+      )
+      .all(unsettledReach, revision)
       .map((row) => parsed(row) as Receipt)
   }
 

@@ -3,7 +3,6 @@
  * together with what changed it, one commit after another. What trust is, trust/ says; docs/protocol.md [TR].
  */
 import * as v from 'valibot'
-import { asError } from '../protocol/errors.ts'
 import type { PeerId, Revision } from '../protocol/ids.ts'
 import type { StandingInfo } from '../protocol/server-messages.ts'
 import { afterBar, barsAt, prefixStandingSchema, type PrefixStanding } from './trust/prefixes.ts'
@@ -39,8 +38,6 @@ export interface StandingsPorts {
   now(): number
   /** A peer's standing is another than before. */
   changed(peer: PeerId, standing: StandingInfo, barred: boolean): void
-  /** Before a commit is tried again; ms. */
-  wait(ms: number): Promise<void>
   failed(thrown: unknown): void
 }
 
@@ -48,9 +45,6 @@ export interface StandingsPorts {
 const maxPeers = 50_000
 const maxPrefixes = 20_000
 const maxBackends = 2_000
-/** A database that does not answer is asked again so often, twice as late each time. */
-const retries = 6
-const firstRetryMs = 250
 
 const states: Record<Rank, StandingInfo['state']> = { anchor: 'anchor', proven: 'proven', new: 'new', barred: 'barred' }
 
@@ -200,17 +194,11 @@ export class Standings {
   }
 
   async #write(revision: Revision, writes: readonly Write[]): Promise<boolean> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return (await this.#ports.store.commit(revision, this.#ports.epochOf(revision), writes)) === 'ok'
-      } catch (thrown) {
-        // The same commit twice is one.
-        if (asError(thrown).code !== 'unavailable' || attempt === retries) {
-          this.#ports.failed(thrown)
-          return false
-        }
-        await this.#ports.wait(firstRetryMs * 2 ** attempt)
-      }
+    try {
+      return (await this.#ports.store.commit(revision, this.#ports.epochOf(revision), writes)) === 'ok'
+    } catch (thrown) {
+      this.#ports.failed(thrown)
+      return false
     }
   }
 

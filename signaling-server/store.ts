@@ -77,6 +77,8 @@ export const maxStandingBytes = 8 * 1024
 export const maxWhyChars = 300
 /** Rows that one answer gives at most. */
 export const maxAuditsRead = 1_000
+/** Receipts that are looked through for unsettled ones, from the last one written: audits are over within minutes. */
+export const unsettledReach = 10_000
 
 export interface Store {
   /**
@@ -89,6 +91,8 @@ export interface Store {
   receipt(session: SessionId): Promise<Receipt | undefined>
   /** All of a session's, from the first to the last of its successors. */
   receipts(session: SessionId): Promise<Receipt[]>
+  /** A model's latest receipts that no settled one has followed, the oldest first. */
+  unsettled(revision: Revision): Promise<Receipt[]>
   /** In the order of their time. */
   work(peer: PeerId): Promise<WorkEntry[]>
   /** Of a peer that was audited or of a session; the latest first. */

@@ -43,6 +43,8 @@ export interface Volunteer {
   readonly backends: readonly Backend[]
   /** Empty: any. */
   readonly models: readonly Revision[]
+  /** When it came. */
+  readonly since: number
   /** Its offer stands: it takes an assignment now. */
   willing: boolean
   paused: boolean

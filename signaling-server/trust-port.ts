@@ -29,6 +29,8 @@ export interface EndedSession {
 export interface Trust {
   /** Whether what it computes may be part of an answer while others could compute it. */
   mayProduce(peer: PeerId): boolean
+  /** What a route's cost through it is multiplied by: the longest known first, and those who have been there for a while. */
+  routingCost(peer: PeerId, onlineMs: number): number
   /** Of two, who goes where only one can stay. */
   lessTrusted(a: PeerId, b: PeerId): PeerId
   /** A backend that was found wrong on a model: nobody serves it so. */
@@ -36,11 +38,12 @@ export interface Trust {
   /** Its provisional receipt is written. */
   ended(session: EndedSession, receipt: Receipt): void
   /** Chunks that don't agree: those whom signatures prove wrong, or the two ends of a link of which one lied. */
-  failedCustody(session: SessionId, named: readonly Named[], pair?: readonly [PeerId, PeerId]): void
+  failedCustody(session: SessionId, revision: Revision, named: readonly Named[], pair?: readonly [PeerId, PeerId]): void
 }
 
 export const trustEverybody: Trust = {
   mayProduce: () => true,
+  routingCost: () => 1,
   lessTrusted: (_, b) => b,
   quarantined: () => false,
   ended: () => undefined,

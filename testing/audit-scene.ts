@@ -86,7 +86,6 @@ export class AuditScene {
       epochOf: () => epoch,
       now: clock.now,
       changed: (peer, info) => this.infos.set(peer, info),
-      wait: () => Promise.resolve(),
       failed: (thrown) => this.failures.push(thrown),
     })
     this.audits = new Audits({

@@ -45,6 +45,7 @@ export function plainVolunteer(n: number, change: Partial<Volunteer> = {}): Volu
     power: 1,
     backends: ['wasm'],
     models: [],
+    since: 0,
     willing: true,
     paused: false,
     sessions: 0,
