@@ -181,6 +181,8 @@ export class Asking {
     if (!('generation' in message) || message.generation !== this.#ticket.generation) return
     if (message.t === 'gap' && message.link === promptLink(this.#ticket)) {
       this.#prompt.go(this.#key(message.link, this.#tensors.prompt), via, message.held)
+      // Nothing follows in this generation: what is asked for is signed at once.
+      void this.#prompt.flush()
       this.#goesOn()
     }
     if (message.t === 'end') this.#ends(message)

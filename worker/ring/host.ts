@@ -231,8 +231,11 @@ export class AnswerHost {
     this.#requester = via
     clearTimeout(this.#gone)
     this.#gone = undefined
-    // After a reroute everybody starts anew; a last stage that stayed knows it all.
-    if (this.#start && ticket.generation > 0) return
+    // After a reroute everybody starts anew. A last stage that stayed knows it all, unless another served in between.
+    if (this.#start && ticket.generation > 0) {
+      if (start.answered > this.#tokens.length) this.#start = { ...this.#start, answered: start.answered }
+      return
+    }
     if (this.#start || (start.answered > 0 && ticket.generation === 0))
       throw new ManyhandsError('bad-message', 'A session can be started once, and then from its prompt.')
     if (start.promptLength > ticket.maxPositions || start.promptLength + start.answered > ticket.maxPositions + 1)

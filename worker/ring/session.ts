@@ -321,10 +321,10 @@ export class StageSession {
     this.#in.begin(this.linkKey(this.#index, this.#ports.engine.inputSpecs.length), upstream)
     const next = this.#nextStage
     this.#next = next.peer === this.#ports.identity.id ? Promise.resolve(this.self) : this.#connect(next.peer)
-    if (ticket.generation === 0) {
-      this.#resumed = true
-      this.#whenConnected((outlet) => this.#gap(0, outlet))
-    }
+    if (ticket.generation === 0) this.#resumed = true
+    this.#whenConnected((outlet) => {
+      if (ticket.generation === 0) this.#gap(0, outlet)
+    })
     this.#host?.enter()
   }
 
@@ -367,6 +367,8 @@ export class StageSession {
   #gap(held: number, via: Outlet): void {
     if (this.#asked) return
     this.#asked = true
+    // Whatever follows goes the way that was answered from, behind what is sent on it.
+    this.#next = Promise.resolve(via)
     this.#out.go(this.#outKey, via, held)
   }
 
