@@ -31,6 +31,10 @@ export function serverMetrics({
   metrics.total('manyhands_sessions_busy_total', 'Requests turned away because the line was full', () => sessions.counts.busy)
   metrics.total('manyhands_chunks_checked_total', 'Link-chunks whose custody holds', () => sessions.counts.chunksChecked)
   metrics.total('manyhands_chunks_failed_total', 'Custody checks that failed', () => sessions.counts.chunksFailed)
+  const { audits } = coordinator.trust
+  metrics.gauge('manyhands_audits', 'Stages’ work that is being computed again, or waits for it', () => audits.underWay)
+  for (const [name, help] of Object.entries(auditWords) as [keyof typeof auditWords, string][])
+    metrics.total(`manyhands_audits_${snake(name)}_total`, `Audits: ${help}`, () => audits.counts[name])
   for (const name of ['accepted', 'refused', 'received', 'sent', 'malformed', 'cutOff'] as const) {
     metrics.total(`manyhands_control_${snake(name)}_total`, `Control sockets: ${words[name]}`, () => sockets.stats()[name])
   }
@@ -45,6 +49,20 @@ export function serverMetrics({
     answered: (route, status) => http.add(1, { route, status: String(status) }),
   }
 }
+
+const auditWords = {
+  drawn: 'begun',
+  agreed: 'that came to the same',
+  mismatches: 'that came to something else, at first sight',
+  lost: 'in which the stage was found wrong',
+  auditorsLost: 'in which an auditor was found wrong',
+  split: 'that nobody could decide',
+  void: 'that could not be done',
+  strikes: 'strikes given',
+  barred: 'peers barred',
+  quarantined: 'backends doubted',
+  wrong: 'answers found wrong',
+} as const
 
 const words = {
   accepted: 'connections taken',

@@ -17,7 +17,7 @@ import {
   sampleStrike as strike,
   sampleWork as work,
 } from './sample-receipts.ts'
-import { peerOf } from './swarms.ts'
+import { peerOf, revisionOf } from './swarms.ts'
 
 /** A database that stays while servers come and go. */
 export interface Durable {
@@ -45,6 +45,25 @@ export function storeContract(make: () => Promise<Durable>): void {
     afterEach(async () => {
       await Promise.all(opened.splice(0).map((store) => store.close().catch(() => undefined)))
       await durable.remove()
+    })
+
+    it('finds a model’s receipts that were never settled, by the last of each request', async () => {
+      const { store, epoch } = await start()
+      const receipts = [
+        sampleReceipt(1),
+        sampleReceipt(2),
+        sampleReceipt(2, { status: 'settled', supersedes: hash }),
+        sampleReceipt(3, { status: 'settled' }),
+        sampleReceipt(3, { status: 'corrected', session: sessionOf(4), supersedes: hash }),
+        sampleReceipt(5, { revision: revisionOf(2) }),
+      ]
+      expect(await store.unsettled(cell)).toEqual([])
+      for (const receipt of receipts) await store.commit(cell, epoch, [{ t: 'receipt', receipt }])
+      expect((await store.unsettled(cell)).map((r) => [r.request, r.status])).toEqual([
+        [sessionOf(1), 'provisional'],
+        [sessionOf(3), 'corrected'],
+      ])
+      expect((await store.unsettled(revisionOf(2))).map((r) => r.request)).toEqual([sessionOf(5)])
     })
 
     it('gives back what was committed, and nothing for what was not', async () => {
