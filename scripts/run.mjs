@@ -8,6 +8,7 @@ import { say, SetupError } from './setup/steps.mjs'
 /** @type {Record<string, {file: string, needs?: {browser?: boolean, database?: boolean, site?: boolean}}>} */
 const commands = {
   bench: { file: '../bench/main.ts', needs: { browser: true, site: true } },
+  chaos: { file: './chaos.ts', needs: { browser: true, database: true, site: true } },
   check: { file: './check.ts', needs: { database: true } },
   demo: { file: './demo.ts', needs: { browser: true, site: true } },
   models: { file: '../models/cli.ts' },
