@@ -55,12 +55,12 @@ interface Played {
 }
 
 export class AuditScene {
-  readonly audits: Audits
-  readonly standings: Standings
+  audits!: Audits
+  standings!: Standings
   readonly volunteers = new Map<PeerId, Serving>()
   readonly manners = new Map<PeerId, Manner>()
   readonly gone = new Set<PeerId>()
-  readonly told: { readonly peer: PeerId; readonly message: ServerMessage }[] = []
+  told: { readonly peer: PeerId; readonly message: ServerMessage }[] = []
   readonly wrong: { readonly session: SessionId; readonly without: readonly PeerId[] }[] = []
   readonly doubted: string[] = []
   readonly infos = new Map<PeerId, StandingInfo>()
@@ -72,6 +72,8 @@ export class AuditScene {
   readonly said: (() => void)[] = []
   readonly #store: Store
   readonly #server: Identity
+  readonly #epoch: number
+  readonly #anchors: readonly PeerId[]
   readonly #sessions = new Map<SessionId, Played>()
   readonly #answering = new Set<Promise<void>>()
   #number = 0
@@ -79,19 +81,27 @@ export class AuditScene {
   constructor(server: Identity, store: Store, epoch: number, anchors: readonly PeerId[] = []) {
     this.#store = store
     this.#server = server
+    this.#epoch = epoch
+    this.#anchors = anchors
+    this.restart()
+  }
+
+  /** A server that knows nothing but what is stored. */
+  restart(): void {
     const clock = { now: () => this.wall, uptime: () => this.uptime }
+    const failed = (thrown: unknown) => this.failures.push(thrown)
     this.standings = new Standings({
-      store,
-      anchors: new Set(anchors),
-      epochOf: () => epoch,
+      store: this.#store,
+      anchors: new Set(this.#anchors),
+      epochOf: () => this.#epoch,
       now: clock.now,
       changed: (peer, info) => this.infos.set(peer, info),
-      failed: (thrown) => this.failures.push(thrown),
+      failed,
     })
     this.audits = new Audits({
       ...clock,
-      identity: server,
-      store,
+      identity: this.#server,
+      store: this.#store,
       standings: this.standings,
       serving: () => [...this.volunteers.values()].filter((v) => !this.gone.has(v.peer)),
       volunteer: (peer) => this.volunteers.get(peer),
@@ -102,7 +112,7 @@ export class AuditScene {
       wrong: (session, _, without) => this.wrong.push({ session, without }),
       doubted: (key) => this.doubted.push(key),
       log: () => undefined,
-      failed: (thrown) => this.failures.push(thrown),
+      failed,
     })
   }
 
