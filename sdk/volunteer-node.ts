@@ -6,12 +6,13 @@ import { loadStage } from '../worker/engine/load-stage.ts'
 import { ortFromPackage } from '../worker/engine/node-engine.ts'
 import type { DonateOptions, Donation } from './types.ts'
 import { VolunteerDonation } from './volunteer/donation.ts'
+import { folderIdentity } from './volunteer/kept-identity-node.ts'
 import { inProcessHost } from './volunteer/in-process-host.ts'
 
 export type { Donation, DonationPhase, DonationState } from './types.ts'
 
 export interface NodeDonateOptions extends Omit<DonateOptions, 'backends'> {
-  /** Where fetched weights are kept, so that they are fetched once. */
+  /** Where fetched weights are kept, so that they are fetched once; and the key, so that the trust it has earned comes back with it. */
   readonly weightsFolder: string
   /** Threads of wasm; measured when absent. */
   readonly threads?: number
@@ -26,5 +27,5 @@ export function donate({ weightsFolder, threads, ...options }: NodeDonateOptions
       const blobs = storedBlobs({ blobsUrl, files, limitBytes: defaultLimitBytes })
       return loadStage(request, { ort, blobs, ...(threads === undefined ? {} : { threads }) }, loading)
     })
-  return new VolunteerDonation({ ...options, backends: ['wasm'] }, makeHost)
+  return new VolunteerDonation({ ...options, backends: ['wasm'] }, makeHost, folderIdentity(weightsFolder))
 }

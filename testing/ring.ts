@@ -91,6 +91,7 @@ export class Ring {
     const node = new StageNode(identity, this.#revision, [this.server.publicKey], engine, {
       dial: (peer) => this.#dial(identity.id, peer),
       released: () => undefined,
+      opened: () => undefined,
       proof: (proof) => void this.proofs.push(proof),
       tellServer: (message) => {
         if (this.#dead.has(identity.id)) return

@@ -33,6 +33,8 @@ export type StageEvent =
   | { readonly t: 'progress'; readonly progress: LoadProgress }
   | { readonly t: 'dial'; readonly peer: PeerId }
   | { readonly t: 'released'; readonly channel: number }
+  /** It takes part in a session by this ticket: a new one, or the next generation of one. */
+  | { readonly t: 'opened'; readonly ticket: Ticket }
   | { readonly t: 'proof'; readonly proof: Bytes }
   | { readonly t: 'server'; readonly message: StageWord | ShadowWord }
   | { readonly t: 'stats'; readonly stats: NodeStats }

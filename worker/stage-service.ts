@@ -52,6 +52,7 @@ export class StageService implements StageApi {
       const node: StageNode = new StageNode(request.identity, request.revision, request.serverKeys, engine, {
         dial: (peer) => onEvent({ t: 'dial', peer }),
         released: (channel) => onEvent({ t: 'released', channel }),
+        opened: (ticket) => onEvent({ t: 'opened', ticket }),
         proof: (proof) => onEvent({ t: 'proof', proof }),
         tellServer: (message) => onEvent({ t: 'server', message }),
         changed: () => {

@@ -3,10 +3,11 @@
  * a plain reason. Nothing here computes; that is the stage host's.
  */
 import { asError, fromWire, unwrap, type ManyhandsError } from '../../protocol/errors.ts'
-import { createIdentity, type Identity } from '../../protocol/keys.ts'
+import type { Identity } from '../../protocol/keys.ts'
 import { leaseMs } from '../../protocol/limits.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
-import { isRevision, type Revision } from '../../protocol/ids.ts'
+import { isRevision, type Revision, type SessionId } from '../../protocol/ids.ts'
+import type { ClientMessage } from '../../protocol/client-messages.ts'
 import type { ServerMessage } from '../../protocol/server-messages.ts'
 import type { StageEvent } from '../../worker/api.ts'
 import type { StageReport } from '../../worker/engine/engine.ts'
@@ -16,11 +17,14 @@ import { findModel } from '../network/find-model.ts'
 import { PeerHub } from '../network/peer-hub.ts'
 import type { DonateOptions, Donation, DonationState } from '../types.ts'
 import { firstState, loadingReasons, nextState } from './donation-state.ts'
+import { visitor, type HeldIdentity, type HoldIdentity } from './kept-identity.ts'
+import { Outbox } from './outbox.ts'
 import { RateMeter, secondsLeft } from './rates.ts'
 import type { MakeStageHost, StageHost } from './stage-host.ts'
 import { WorkReport } from './work-report.ts'
 
 type Assign = Extract<ServerMessage, { t: 'assign' }>
+type Offer = Extract<ClientMessage, { t: 'offer' }>
 
 /** An assignment being loaded or served. */
 interface Holding {
@@ -36,31 +40,44 @@ const defaultMemory = 1024 ** 3
 /** Pause before trying again after a failure that trying again may mend; doubled each time, up to a minute. */
 const retryMs = 2_000
 const longestRetryMs = 60_000
+/** Messages that are said again at once, and the pause after them: within what a server takes of one peer. */
+const againAtOnce = 30
+const againPauseMs = 5_000
+const finishingReason = 'Handing over the answers it holds, then it stops.'
 
 export class VolunteerDonation extends EventTarget implements Donation {
   readonly #options: DonateOptions
   readonly #makeHost: MakeStageHost
+  readonly #holdIdentity: HoldIdentity
+  readonly #outbox = new Outbox()
   readonly #rate = new RateMeter()
   readonly #report = new WorkReport()
   #state: DonationState
   #info: ServerInfo | undefined
-  #identity: Identity | undefined
+  #held: HeldIdentity | undefined
   #socket: ControlSocket | undefined
   #hub: PeerHub | undefined
   #welcome: Welcome | undefined
+  /** Counts the welcomes: what is said again after one is not said on after the next. */
+  #welcomes = 0
   #holding: Holding | undefined
   #renewal: ReturnType<typeof setInterval> | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
   #retryMs = retryMs
   #pausedBecause: string | undefined
+  /** It wants to go and hands over what it holds. */
   #finishing = false
+  /** The server has handed over all that it held. */
+  #handed = false
   #ended = false
   #loadStartedAt = 0
 
-  constructor(options: DonateOptions, makeHost: MakeStageHost) {
+  /** @param holdIdentity the key to serve with where the options bring none */
+  constructor(options: DonateOptions, makeHost: MakeStageHost, holdIdentity: HoldIdentity) {
     super()
     this.#options = options
     this.#makeHost = makeHost
+    this.#holdIdentity = holdIdentity
     this.#state = firstState(options.power ?? 1)
     options.signal?.addEventListener('abort', () => void this.stop('now'), { once: true })
     void this.#join()
@@ -96,11 +113,11 @@ export class VolunteerDonation extends EventTarget implements Donation {
     if (this.#ended) return
     if (mode === 'finish' && this.#state.sessions > 0) {
       this.#finishing = true
-      this.#socket?.send({ t: 'pause', paused: true })
-      this.#set({ reason: 'Finishing the answers it holds, then it stops.' })
+      this.#socket?.send({ t: 'leaving' })
+      this.#set({ reason: finishingReason })
       await new Promise<void>((resolve) => {
         const check = () => {
-          if (this.#ended || this.#state.sessions === 0) {
+          if (this.#ended || this.#handed || this.#state.sessions === 0) {
             this.removeEventListener('change', check)
             resolve()
           }
@@ -115,7 +132,9 @@ export class VolunteerDonation extends EventTarget implements Donation {
 
   async #join(): Promise<void> {
     try {
-      this.#identity ??= this.#options.identity ?? (await createIdentity())
+      const { identity } = this.#options
+      this.#held ??= await (identity ? visitor(identity) : this.#holdIdentity())
+      if (this.#ended) return this.#held.release()
       this.#info = await discover(this.#options.server, this.#options.signal)
       if (this.#ended) return
       const hub = new PeerHub(this.#info, true, {
@@ -128,7 +147,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
         gone: (id) => this.#holding?.host.api.dropChannel(id),
       })
       this.#hub = hub
-      this.#socket = new ControlSocket(this.#info, this.#identity, {
+      this.#socket = new ControlSocket(this.#info, this.#held.identity, {
         welcomed: (welcome) => this.#welcomed(welcome),
         message: (message) => this.#message(message),
         lost: (reason) => {
@@ -144,24 +163,46 @@ export class VolunteerDonation extends EventTarget implements Donation {
   }
 
   #welcomed(welcome: Welcome): void {
+    const before = this.#welcome?.boot
     this.#welcome = welcome
+    this.#welcomes += 1
     this.#set({ peer: welcome.peer })
     void this.#hub?.welcomed(welcome)
-    // After a loss the lease may still stand; a server that has forgotten it says so, and we offer again.
-    if (this.#holding?.report) {
-      this.#renew()
-      // It may have been paused or resumed while nobody heard it.
-      this.#socket?.send({ t: 'pause', paused: this.#finishing || this.#pausedBecause !== undefined })
-      this.#settle()
-    } else void this.#offer()
+    if (this.#holding?.report) void this.#back(this.#holding, this.#holding.report, before === welcome.boot)
+    else void this.#offer()
   }
 
-  async #offer(): Promise<void> {
-    if (this.#ended || this.#finishing) return
+  /** Connected again with a stage that serves: to a server that knows it, or to one that hears of it for the first time. */
+  async #back(holding: Holding, report: StageReport, known: boolean): Promise<void> {
+    const welcomes = this.#welcomes
+    if (known) this.#renew()
+    else await this.#offer({ lease: holding.lease, revision: holding.revision, blocks: [...holding.blocks], ...served(report) })
+    // It may have been paused or resumed, or have begun to leave, while nobody heard it.
+    if (known) this.#socket?.send({ t: 'pause', paused: this.#pausedBecause !== undefined })
+    if (this.#finishing) this.#socket?.send({ t: 'leaving' })
+    this.#settle()
+    let said = 0
+    for (const message of this.#outbox.again(Date.now())) {
+      if (this.#welcomes !== welcomes) return
+      if (message instanceof Uint8Array) this.#socket?.sendBinary(message)
+      else this.#socket?.send(message)
+      if (++said % againAtOnce === 0) await new Promise((resolve) => setTimeout(resolve, againPauseMs))
+    }
+  }
+
+  async #offer(holding?: Offer['holding']): Promise<void> {
+    if (this.#ended || (this.#finishing && !holding)) return
     const { maxMemory = defaultMemory, backends = ['webgpu', 'wasm'] } = this.#options
     try {
       const models = await this.#wantedModels()
-      this.#socket?.send({ t: 'offer', models, memoryBytes: Math.floor(maxMemory), power: this.#state.power, backends: [...backends] })
+      this.#socket?.send({
+        t: 'offer',
+        models,
+        memoryBytes: Math.floor(maxMemory),
+        power: this.#state.power,
+        backends: [...backends],
+        ...(holding ? { holding } : {}),
+      })
     } catch (thrown) {
       return this.#again(asError(thrown).message, () => this.#offerAgain())
     }
@@ -198,7 +239,21 @@ export class VolunteerDonation extends EventTarget implements Donation {
         // A refusal here shows again, to whoever needs to know, when the neighbour opens the session.
         return void this.#holding?.host.api.openSession(message.ticket)
       case 'session-closed':
+        this.#outbox.closed(message.session)
         return this.#holding?.host.api.closeSession(message.session)
+      case 'settled':
+        return this.#outbox.closed(message.session)
+      case 'shadow':
+        return this.#holding?.host.api.shadow(message.ticket)
+      case 'reveal':
+        return this.#holding?.host.api.reveal(message)
+      case 'shadow-closed':
+        return this.#holding?.host.api.closeShadow(message.shadow)
+      case 'probe':
+        return void this.#pace(message.session)
+      case 'handed':
+        this.#handed = true
+        return this.#settle()
       case 'standing':
         return this.#set({ standing: message.standing })
       case 'error':
@@ -248,7 +303,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
       range: { first: blocks[0], end: blocks[1] },
       backends: this.#options.backends ?? (['webgpu', 'wasm'] as const),
       memoryBytes: this.#options.maxMemory ?? defaultMemory,
-      identity: this.#identity as Identity,
+      identity: this.#held?.identity as Identity,
       serverKeys: this.#welcome?.serverKeys ?? [info.serverKey],
       blobsUrl: info.blobsUrl,
       engineUrl: info.engineUrl,
@@ -268,12 +323,10 @@ export class VolunteerDonation extends EventTarget implements Donation {
   }
 
   #ready(holding: Holding, report: StageReport): void {
-    const { backend, rowLimit, msPerRow, cachePositions } = report
-    const adapter = report.adapter.slice(0, 200)
-    this.#socket?.send({ t: 'ready', lease: holding.lease, backend, adapter, rowLimit, msPerRow, cachePositions })
+    this.#socket?.send({ t: 'ready', lease: holding.lease, ...served(report) })
     clearInterval(this.#renewal)
     this.#renewal = setInterval(() => this.#renew(), leaseMs / 3)
-    const { threads, fallbackReason, fetchedBytes, storedBytes, notKept } = report
+    const { backend, threads, fallbackReason, fetchedBytes, storedBytes, notKept } = report
     this.#set({ backend, threads, adapter: report.adapter, fallbackReason, fetchedBytes, storedBytes, notKept, servingSince: Date.now() })
     this.#settle()
   }
@@ -281,6 +334,12 @@ export class VolunteerDonation extends EventTarget implements Donation {
   #renew(): void {
     const stats = this.#report.since(this.#state)
     if (this.#socket?.send({ t: 'renew', lease: this.#holding?.lease ?? '', stats })) this.#report.told(this.#state)
+  }
+
+  /** How far a session is here: who can't answer holds it up. */
+  async #pace(session: SessionId): Promise<void> {
+    const pace = await this.#holding?.host.api.probe(session)
+    if (pace) this.#socket?.send({ t: 'pace', session, ...pace })
   }
 
   #event(holding: Holding, event: StageEvent): void {
@@ -296,9 +355,13 @@ export class VolunteerDonation extends EventTarget implements Donation {
         return this.#hub?.dial(event.peer)
       case 'released':
         return this.#hub?.release(event.channel)
+      case 'opened':
+        return this.#outbox.opened(event.ticket)
       case 'proof':
+        this.#outbox.proof(event.proof)
         return void this.#socket?.sendBinary(event.proof)
       case 'server':
+        if (event.message.t === 'done') this.#outbox.done(event.message)
         return void this.#socket?.send(event.message)
       case 'stats':
         return this.#set({ ...event.stats, rowsPerSecond: this.#rate.add(event.stats.rows, performance.now()) })
@@ -321,6 +384,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#holding = undefined
     if (!holding) return
     this.#report.reset()
+    this.#outbox.clear()
     await holding.host.end()
     if (!this.#ended) this.#set({ phase: 'waiting', reason, sessions: 0, rowsPerSecond: 0 })
   }
@@ -335,7 +399,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
   }
 
   #servingReason(): string {
-    if (this.#finishing) return 'Finishing the answers it holds, then it stops.'
+    if (this.#finishing) return finishingReason
     if (!this.#socket?.ready) return 'The server is out of reach. Answers under way go on; trying to reach it again.'
     return 'Computes its part whenever somebody asks.'
   }
@@ -362,6 +426,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     await holding?.host.end()
     this.#hub?.close()
     this.#socket?.close()
+    this.#held?.release()
     this.#set({ phase, reason, sessions: 0, rowsPerSecond: 0 })
   }
 
@@ -370,3 +435,12 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.dispatchEvent(new Event('change'))
   }
 }
+
+/** What the server goes by. */
+const served = ({ backend, adapter, rowLimit, msPerRow, cachePositions }: StageReport) => ({
+  backend,
+  adapter: adapter.slice(0, 200),
+  rowLimit,
+  msPerRow,
+  cachePositions,
+})

@@ -28,6 +28,8 @@ export interface NodeEvents {
   dial(peer: PeerId): void
   /** The channel handed in under this number is done with. */
   released(id: number): void
+  /** It takes part by this ticket from now on. */
+  opened(ticket: Ticket): void
   proof(proof: Bytes): void
   tellServer(message: StageWord | ShadowWord): void
   /** Sessions came or went, or work was done. */
@@ -207,12 +209,16 @@ export class StageNode {
     if (ticket.revision !== this.#revision || blocks[0] !== first || blocks[1] !== end) {
       throw new ManyhandsError('bad-ticket', 'This session is for other blocks than this peer holds.')
     }
-    if (live) return live.reroute(ticket, index)
+    if (live) {
+      this.#events.opened(ticket)
+      return live.reroute(ticket, index)
+    }
     if (this.#sessions.size >= maxSessions)
       throw new ManyhandsError('busy', 'This peer serves as many sessions as it can.', { retryAfterMs: 1000 })
     this.#ended.delete(ticket.session)
     this.kept.drop(ticket.session)
     const warm = await this.shadows.standby(ticket, index)?.takeOver()
+    this.#events.opened(ticket)
     this.#sessions.set(ticket.session, new StageSession(ticket, index, this.#ports(), warm))
     this.#events.changed()
   }
@@ -265,9 +271,8 @@ export class StageNode {
     }
     if (this.#feeds.message(link, message) || !('session' in message)) return
     if (this.shadows.has(message.session)) return this.shadows.message(message.session, message, link.remote)
-    // What belongs to no generation belongs to the one that the sender is in: it waits for a ticket under way.
-    const generation = 'generation' in message ? message.generation : Number.MAX_SAFE_INTEGER
-    this.#withSession(link, message.session, generation, (session) => session.message(message, link.remote, link))
+    // Not all of them say their generation: in order they stay, behind a ticket that is being checked.
+    this.#withSession(link, message.session, Infinity, (session) => session.message(message, link.remote, link))
   }
 
   /** A session that this peer can't take part in: the server finds another, whoever asked. */
