@@ -2,15 +2,16 @@
  * The answer, computed again from the published model: every stage over the rows that it was given, each chunk's hash against
  * ours, each token against the one that our logits give. Stage after stage, since the tokens are known.
  */
+import { asError } from '../../protocol/errors.ts'
 import type { BlockRange, Manifest } from '../../protocol/manifest.ts'
 import type { ReceiptFile } from '../../protocol/receipt-file.ts'
 import { unpackTensors } from '../../protocol/tensors.ts'
 import { logitsLink, type Ticket } from '../../protocol/ticket.ts'
 import type { StageEngine } from '../../worker/engine/engine.ts'
 import { feedSpecs, writeTokens } from '../../worker/ring/step-tensors.ts'
-import { counted, judged, type Check } from './checks.ts'
+import { counted, judged, open, type Check } from './checks.ts'
 import { carriedOtherwise, contentRows } from './contents.ts'
-import { planReplay, type StagePart } from './pipeline-plan.ts'
+import { planReplay, type RangePlan, type StagePart } from './pipeline-plan.ts'
 import type { Proven } from './proofs.ts'
 import { compareChunks, whose, type Ours } from './replay-chunks.ts'
 import { answerLogits, compareResults, compareTokens, type AnswerLogits } from './replay-answer.ts'
@@ -65,19 +66,27 @@ class Replay {
     for (const { chunk, place } of await carriedOtherwise(this.#file, this.#proven)) {
       if (place === 'ring' && !this.#givenUp.has(chunk.generation)) this.#givenUp.set(chunk.generation, chunk.firstPosition)
     }
-    const { session, maxPositions } = this.#file.evidence.tickets[0] as Ticket
-    for (const { range, parts } of planReplay(this.#file.evidence.tickets, this.#proven)) {
-      const what = `blocks ${range.first + 1} to ${range.end}`
-      this.#ports.progress(`${what}: loading`)
-      const engine = await this.#ports.load(range)
-      const stage = new StageReplay(engine, session, this.#runs, this.#promptRows, maxPositions)
-      try {
-        for (const part of parts) await this.#part(part, stage, what)
-      } finally {
-        await stage.close()
-      }
+    try {
+      for (const plan of planReplay(this.#file.evidence.tickets, this.#proven)) await this.#range(plan)
+    } catch (thrown) {
+      // What was found before stands.
+      this.#checks.push(open('replay', asError(thrown).message))
     }
     return this.#checks
+  }
+
+  /** Every part of these blocks, on one engine. */
+  async #range({ range, parts }: RangePlan): Promise<void> {
+    const { session, maxPositions } = this.#file.evidence.tickets[0] as Ticket
+    const what = `blocks ${range.first + 1} to ${range.end}`
+    this.#ports.progress(`${what}: loading`)
+    const engine = await this.#ports.load(range)
+    const stage = new StageReplay(engine, session, this.#runs, this.#promptRows, maxPositions)
+    try {
+      for (const part of parts) await this.#part(part, stage, what)
+    } finally {
+      await stage.close()
+    }
   }
 
   async #part(part: StagePart, stage: StageReplay, what: string): Promise<void> {

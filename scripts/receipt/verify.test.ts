@@ -5,7 +5,7 @@ import { proofBytes } from '../../protocol/custody.ts'
 import { decodeEvidence, encodeEvidence } from '../../protocol/evidence.ts'
 import { createIdentity, type Identity } from '../../protocol/keys.ts'
 import { readReceiptFile, type ReceiptFileJson } from '../../protocol/receipt-file.ts'
-import { signReceipt, type Receipt } from '../../protocol/receipt.ts'
+import { receiptHash, signReceipt, type Receipt } from '../../protocol/receipt.ts'
 import { signTicket, type Ticket } from '../../protocol/ticket.ts'
 import { answerProofs, int64Bytes, makeReceiptFile, signSteps, type Sent } from '../../testing/receipt-files.ts'
 import { makeTicket } from '../../testing/tickets.ts'
@@ -77,6 +77,23 @@ describe('[RC] a receipt', () => {
     })
     expect(await wrongs(file)).toEqual({})
     expect(await wrongs({ ...file, answer: good.answer })).toMatchObject({ kind: expect.stringContaining('tensors') })
+  })
+
+  it('[HO5] of an answer that was stopped, its last token already on its way round, is proved; one that lacks rows is not', async () => {
+    const ids = [...prompt, ...answer]
+    const at = (position: number, rows: number) => ({ position, rows, bytes: int64Bytes(ids.slice(position, position + rows)) })
+    const answered = answer.map((_, i) => at(45 + i, 1))
+    const fed = (rows: number) => [at(0, 15), at(15, 15), at(30, 15), ...answered.slice(0, rows - 45)]
+    const stopped = async (ring: number, inner: number) => {
+      const links = [fed(ring), fed(ring), fed(inner), answered, fed(45), answered]
+      const signed: Bytes[] = []
+      for (const [link, sent] of links.entries()) signed.push(...(await signSteps(ticket, parties, link, sent, link === 0 ? [45] : [])))
+      return wrongs(await fileOf([ticket], signed))
+    }
+    expect(await stopped(85, 84)).toEqual({})
+    expect(await stopped(85, 83)).toEqual({ 'rows of every link': 'link 2 (stage 2 to stage 3): rows 83 to 83 are missing' })
+    const nothing = { server: server as Identity, parties, tickets: [ticket], proofs: [], prompt: { ids: prompt }, answer: { ids: [] } }
+    expect(await wrongs(await makeReceiptFile(nothing))).toEqual({})
   })
 
   it('with any byte of any proof changed is not, and says which', { timeout: 300_000 }, async () => {
@@ -159,6 +176,21 @@ describe('[RC] a receipt', () => {
     const { signature: _, ...body } = settled
     const strange = await signReceipt({ ...body, promptHash: body.answerHash }, (server as Identity).privateKey)
     expect((await wrongs({ ...good, receipts: [provisional, strange] })).chain).toContain('another promptHash')
+  })
+
+  it('[RC4] that corrects another session is proved by its own evidence, as a correction only', async () => {
+    const first = (await fileOf([await makeTicket(server as Identity, requester as Identity, pipeline, { sampling })], []))
+      .receipts[0] as Receipt
+    const [body] = good.receipts as [Receipt]
+    const signed = async (status: Receipt['status']) => {
+      const { signature: _, ...said } = body
+      const correction = { ...said, request: first.request, status, supersedes: await receiptHash(first) }
+      return signReceipt(correction, (server as Identity).privateKey)
+    }
+    expect(await wrongs({ ...good, receipts: [first, await signed('corrected')] })).toEqual({})
+    expect(await wrongs({ ...good, receipts: [first, await signed('settled')] })).toEqual({
+      chain: expect.stringContaining('no correction'),
+    })
   })
 
   it('[TK2] whose ticket was made by somebody else, or for others, is not', async () => {
