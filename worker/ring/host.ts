@@ -3,6 +3,7 @@
  * it, and ends the answer. The ring closes here, without the requester; a last stage that took over begins with the tokens
  * that have arrived so far. docs/protocol.md [HO].
  */
+import { deferred } from '../../link/deferred.ts'
 import type { LinkHistory } from '../../link/history.ts'
 import type { InLink } from '../../link/in-link.ts'
 import { OutLink } from '../../link/out-link.ts'
@@ -58,7 +59,9 @@ export class AnswerHost {
   /** Set when the answer is over; then its signed end, once that is made. */
   #finish: Finish | undefined
   #end: Pick<End, 'finish' | 'signature'> | undefined
-  #arrived: (() => void) | undefined
+  /** The requester has heard the end; the end has come round the ring. */
+  readonly #arrived = deferred<void>()
+  readonly #cameRound = deferred<void>()
   #roundOver = false
   #told = false
   #over = false
@@ -90,8 +93,10 @@ export class AnswerHost {
     this.#requesterAsked = false
     // The server's word may not reach the requester: it is passed on.
     this.#requester?.sendMessage({ t: 'open', ticket })
-    if (this.#end) return this.#endRing()
+    // All is done but the requester's last word: whoever was called back may go again.
+    if (this.#roundOver) return this.#endRing('aborted')
     if (this.#start) this.#resume(this.#ring.history.end)
+    if (this.#end) this.#endRing()
   }
 
   get inLinks(): InLink[] {
@@ -152,7 +157,7 @@ export class AnswerHost {
     this.#requester = undefined
     if (this.#over || this.#gone !== undefined) return
     this.#gone = setTimeout(() => {
-      this.#arrived?.()
+      this.#arrived.resolve()
       void this.#finishAnswer('aborted')
     }, requesterGoneMs)
   }
@@ -167,6 +172,11 @@ export class AnswerHost {
   logitsFrom(step: HistoryStep): number {
     if (!this.#start) return step.rows
     return Math.min(step.rows, Math.max(0, this.#start.promptLength - 1 - step.position))
+  }
+
+  /** Whether the token at a position has yet to be chosen here. */
+  lacksToken(position: number): boolean {
+    return this.#tokens.length <= position - (this.#start?.promptLength ?? 0) && this.#ahead?.position !== position
   }
 
   /** The stage's outputs of one step. */
@@ -196,14 +206,14 @@ export class AnswerHost {
   /** The end came back from upstream, and with it every signature. */
   ringEnded(): void {
     this.#roundOver = true
+    this.#cameRound.resolve()
     this.#closeWhenDone()
   }
 
-  /** True when the answer is over, and so nobody else is needed for it. */
+  /** True when the answer is over and told of, and so nobody else is needed for it. */
   neighbourLost(): boolean {
-    if (!this.#end) return false
-    this.ringEnded()
-    return true
+    if (this.#told) this.ringEnded()
+    return this.#told
   }
 
   /** It can't go on, and no other last stage could: the request itself is at fault, or nothing has happened for too long. */
@@ -221,7 +231,8 @@ export class AnswerHost {
     this.#over = true
     this.#watch.stop()
     clearTimeout(this.#gone)
-    this.#arrived?.()
+    this.#arrived.resolve()
+    this.#cameRound.resolve()
   }
 
   // ---- Prompt ------------------------------------------------------------------------------------------------------
@@ -358,7 +369,7 @@ export class AnswerHost {
 
   #acknowledged(position: number): void {
     const promptLength = this.#start?.promptLength ?? 0
-    if (this.#end && position >= this.#answer.history.end) this.#arrived?.()
+    if (this.#end && position >= this.#answer.history.end) this.#arrived.resolve()
     this.#acked = Math.max(this.#acked, Math.min(position - promptLength, this.#tokens.length))
     if (!this.#finish) this.#feed()
   }
@@ -378,11 +389,11 @@ export class AnswerHost {
       await (finish === 'aborted' ? this.#prompt.settled() : this.#prompt.signed(promptSignatureMs))
       await this.#logits.flush()
       this.#end = { finish, signature: toHex(signature) }
-      const arrived = new Promise<void>((resolve) => (this.#arrived = resolve))
       this.#sayEnd()
       this.#endRing()
-      // Lost just before its end, a requester may come back for it; one that said stop does not wait.
-      if (finish !== 'aborted') await this.#orGone(arrived)
+      // Lost just before its end, a requester may come back for it, and a stage may have to be replaced for its signatures;
+      // one that said stop waits for nothing.
+      if (finish !== 'aborted') await this.#settled()
       const { session } = this.#session.ticket
       this.#ports.tellServer({
         t: 'done',
@@ -400,10 +411,13 @@ export class AnswerHost {
     }
   }
 
-  /** Bounds the wait for the requester's last acknowledgement. */
-  async #orGone(arrived: Promise<void>): Promise<void> {
-    const timer = setTimeout(() => this.#arrived?.(), requesterGoneMs)
-    await arrived
+  /** The end has reached everybody, or somebody is not coming back. */
+  async #settled(): Promise<void> {
+    const timer = setTimeout(() => {
+      this.#arrived.resolve()
+      this.#cameRound.resolve()
+    }, requesterGoneMs)
+    await Promise.all([this.#arrived.promise, this.#cameRound.promise])
     clearTimeout(timer)
   }
 
@@ -420,8 +434,9 @@ export class AnswerHost {
     })
   }
 
-  #endRing(): void {
-    void this.#session.endRing(this.#endMessage())
+  #endRing(finish?: Finish): void {
+    const end = this.#endMessage()
+    void this.#session.endRing(finish ? { ...end, finish } : end)
   }
 
   /** With the ring's end come round and the server told, nothing is left to do. */

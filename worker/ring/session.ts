@@ -4,6 +4,7 @@
  * session also hosts the answer (see host.ts). docs/protocol.md [SE], [RR].
  */
 import type { LinkKey, Verdict } from '../../link/custody-link.ts'
+import { deferred, type Deferred } from '../../link/deferred.ts'
 import type { HistoryStep, LinkHistory } from '../../link/history.ts'
 import { InLink } from '../../link/in-link.ts'
 import { OutLink } from '../../link/out-link.ts'
@@ -70,6 +71,10 @@ export class StageSession {
   #resumed = false
   /** The next stage has said from where it wants rows. */
   #asked = false
+  /** Resolved then, or when it won't any more. */
+  #whenAsked = deferred<void>()
+  /** Resolved when every row that came has been run. */
+  #caughtUp: Deferred<void> | undefined
   /** Whom the server has been told of in this generation; nothing more is taken from them. */
   readonly #blamed = new Set<PeerId>()
   /** All who take part or took part once: what these say late is nothing worse than late. */
@@ -145,6 +150,8 @@ export class StageSession {
     this.#index = index
     this.#resumed = false
     this.#asked = false
+    this.#whenAsked.resolve()
+    this.#whenAsked = deferred<void>()
     this.#blamed.clear()
     this.#enter()
   }
@@ -161,9 +168,15 @@ export class StageSession {
     this.#toNext({ t: 'resume', session, generation, rows })
   }
 
-  /** The end goes round the ring, behind everything that was sent. */
-  endRing(end: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
-    return this.#out.flush().then(() => this.#toNext(end))
+  /** The end goes round the ring, behind everything that the next stage has asked for and its signatures. */
+  async endRing(end: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
+    const ticket = this.#ticket
+    if (isWhole(end)) await this.#whenAsked.promise
+    await this.#out.flush()
+    if (ticket !== this.#ticket) return
+    this.#toNext(end)
+    // The next stage may still have to be reached.
+    await this.#next.catch(() => undefined)
   }
 
   // ---- From the links ----------------------------------------------------------------------------------------------
@@ -264,6 +277,8 @@ export class StageSession {
     this.#closed = true
     this.#ports.scheduler.remove(this.#cacheKey)
     this.#ports.engine.close(this.#cacheKey)
+    this.#whenAsked.resolve()
+    this.#caughtUp?.resolve()
     this.#host?.closed()
     this.#ports.ended(this)
   }
@@ -355,6 +370,8 @@ export class StageSession {
     this.#resumed = true
     this.#in.history.truncate(rows)
     this.#ran = Math.min(this.#ran, this.#in.history.end)
+    // A standby ran the row that the next token is chosen from, and chose none.
+    if (this.#host?.lacksToken(rows)) this.#ran = Math.min(this.#ran, this.#in.history.at(rows - 1)?.position ?? this.#ran)
     this.#pace.clear()
     const { session, generation } = this.#ticket
     via.sendMessage({ t: 'gap', session, link: this.#index, generation, held: this.#in.held })
@@ -367,6 +384,7 @@ export class StageSession {
   #gap(held: number, via: Outlet): void {
     if (this.#asked) return
     this.#asked = true
+    this.#whenAsked.resolve()
     // Whatever follows goes the way that was answered from, behind what is sent on it.
     this.#next = Promise.resolve(via)
     this.#out.go(this.#outKey, via, held)
@@ -374,6 +392,7 @@ export class StageSession {
 
   /** One step waits its turn, the next one when it has run: sessions take turns, and nothing is queued twice. */
   #work(): void {
+    if (this.#ran >= this.#in.history.end) this.#caughtUp?.resolve()
     if (this.#closed || this.#queued || this.#ran >= this.#in.history.end) return
     this.#queued = true
     this.#ports.scheduler.enqueue(this.#cacheKey, async () => {
@@ -387,6 +406,19 @@ export class StageSession {
         this.#work()
       }
     })
+  }
+
+  /** Resolves when every row that came has been run. */
+  #runAll(): Promise<void> {
+    this.#caughtUp?.resolve()
+    this.#caughtUp = deferred<void>()
+    this.#work()
+    return this.#caughtUp.promise
+  }
+
+  #dropQueued(): void {
+    this.#ports.scheduler.remove(this.#cacheKey)
+    this.#queued = false
   }
 
   async #run(): Promise<number> {
@@ -424,17 +456,22 @@ export class StageSession {
     this.#out.push({ position, rows, emitFrom, computeMicros, payload: packTensors(output.outputs) })
   }
 
-  /** The end travels round the ring: chunks still open are signed, then the next stage hears it. */
+  /** The end travels round the ring: what is still to be run is run, chunks still open are signed, then the next stage hears it. */
   async #endFromUpstream(message: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
-    this.#ports.scheduler.remove(this.#cacheKey)
+    const ticket = this.#ticket
+    if (isWhole(message)) await this.#runAll()
+    else this.#dropQueued()
     await this.#in.settled()
+    // In a newer generation the end comes again.
+    if (ticket !== this.#ticket) return
     if (this.#host) return this.#host.ringEnded()
     await this.endRing(message)
-    // The next stage may still have to be reached.
-    await this.#next.catch(() => undefined)
-    this.close()
+    if (ticket === this.#ticket) this.close()
   }
 }
+
+/** The answer was given to its end, and so all of its rows count. */
+const isWhole = ({ finish }: Extract<LinkMessage, { t: 'end' }>) => finish === 'stop' || finish === 'length'
 
 /** A peer spoke where the ticket does not let it. */
 export const notTheirs = new ManyhandsError('bad-ticket', 'A peer spoke for a session that is not its own.')
