@@ -31,6 +31,8 @@ export interface Disturbed {
   readonly wanted: readonly number[]
   readonly promptRows: number
   readonly ticket: Ticket
+  /** Something was being done to it when it ended: its last signatures may be missing. */
+  readonly disturbedAtEnd: boolean
   /** What was done to it, in order. */
   readonly story: readonly string[]
   /** Every chunk that was countersigned, at once and later on. */
@@ -84,12 +86,14 @@ export async function disturbed(seed: number): Promise<Disturbed> {
     plan.over = true
     ring.onSent = () => undefined
   }
+  const disturbedAtEnd = plan.busy
   return {
     boundaries,
     ids,
     wanted: toyAnswer(prompt, boundaries, maxTokens),
     promptRows: prompt.length,
     ticket: asking.ticket,
+    disturbedAtEnd,
     story,
     chunks: () => ring.proofs.map((proof) => decodeChunk(proof.subarray(0, chunkBytes))),
     stop: () => ring.stop(new ManyhandsError('closed', 'The run is over.')),
@@ -104,10 +108,9 @@ function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => Toy
   const { session, stages } = asking.ticket
   /** Who serves each stage now. */
   const serving = stages.map((_, i) => i)
-  const plan = { over: false }
+  const plan = { over: false, busy: false }
   let left = 1 + upTo(5)
   let countdown = 1 + upTo(120)
-  let busy = false
   const peer = (at: number): PeerId => (ring.identities[at] as { id: PeerId }).id
   const spare = async (stage: number) => {
     serving[stage] = await ring.join(engine(stage))
@@ -171,16 +174,16 @@ function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => Toy
   const names = Object.keys(actions)
   ring.onSent = () => {
     countdown -= 1
-    if (countdown > 0 || busy || left === 0 || plan.over) return
+    if (countdown > 0 || plan.busy || left === 0 || plan.over) return
     left -= 1
-    busy = true
+    plan.busy = true
     const name = names[upTo(names.length)] as string
     const stage = upTo(stages.length)
     story.push(`${name} ${stage} at ${ring.proofs.length} proofs`)
     // Not from within a send.
     setImmediate(() => {
       void (plan.over ? Promise.resolve() : (actions[name] as (stage: number) => Promise<unknown>)(stage)).finally(() => {
-        busy = false
+        plan.busy = false
         countdown = 1 + upTo(120)
       })
     })
@@ -193,6 +196,7 @@ function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => Toy
  * what the last stage told its two neighbours is the same. Undefined when all is well.
  */
 export function custodyFlaw(run: Disturbed): string | undefined {
+  if (run.disturbedAtEnd) return undefined
   const { ticket, promptRows, ids } = run
   const byLink = new Map<number, Map<number, Chunk>>()
   for (const chunk of run.chunks()) {

@@ -242,6 +242,8 @@ export class AnswerHost {
     this.#requester = via
     clearTimeout(this.#gone)
     this.#gone = undefined
+    // It may have said so before it heard of this generation.
+    if (ticket.generation > 0) via.sendMessage({ t: 'open', ticket })
     // After a reroute everybody starts anew. A last stage that stayed knows it all, unless another served in between.
     if (this.#start && ticket.generation > 0) {
       if (start.answered > this.#tokens.length) this.#start = { ...this.#start, answered: start.answered }
