@@ -40,9 +40,12 @@ export function linkText(ticket: Ticket, link: number): string {
   return `link ${link} (${(place && name[place]) ?? `stage ${link} to stage ${link + 1}`})`
 }
 
+/** The rows from `first` up to, not including, `end`. */
+export const rowsText = (first: number, end: number): string => (end - first === 1 ? `row ${first}` : `rows ${first} to ${end - 1}`)
+
 /** Which chunk, for people. */
 export const chunkText = (ticket: Ticket, { generation, link, seq, firstPosition, rows }: Chunk): string =>
-  `generation ${generation}, ${linkText(ticket, link)}, chunk ${seq} (rows ${firstPosition} to ${firstPosition + rows - 1})`
+  `generation ${generation}, ${linkText(ticket, link)}, chunk ${seq} (${rowsText(firstPosition, firstPosition + rows)})`
 
 /** The two ends' keys, by the ticket. */
 export function endKeys(ticket: Ticket, ends: LinkEnds): { readonly from: string; readonly to: string } {

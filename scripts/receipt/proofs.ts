@@ -7,7 +7,7 @@ import type { Evidence } from '../../protocol/evidence.ts'
 import { checkReceiver, checkSender, chunkBytes, decodeChunk, type Chunk } from '../../protocol/custody.ts'
 import { linkEnds, sessionLinks, type Ticket } from '../../protocol/ticket.ts'
 import { counted, judged, type Check } from './checks.ts'
-import { chunkText, endKeys, linkText, partyText, placeOf, type Place } from './places.ts'
+import { chunkText, endKeys, linkText, partyText, placeOf, rowsText, type Place } from './places.ts'
 
 /** A chunk that both ends signed, and where it belongs. */
 export interface Proven {
@@ -108,7 +108,7 @@ export function checkRows({ tickets }: Evidence, proven: readonly Proven[], due:
       const here = byLink.get(`${ticket.generation}/${link}`) ?? []
       const end = reached.get(place) ?? due(place).from
       const first = here[0]?.chunk.firstPosition ?? end
-      if (first > end) wrong.push(`generation ${ticket.generation}, ${linkText(ticket, link)}: rows ${end} to ${first - 1} are missing`)
+      if (first > end) wrong.push(`generation ${ticket.generation}, ${linkText(ticket, link)}: ${rowsText(end, first)} missing`)
       const last = here.at(-1)?.chunk
       reached.set(place, last ? last.firstPosition + last.rows : end)
     }
@@ -118,7 +118,7 @@ export function checkRows({ tickets }: Evidence, proven: readonly Proven[], due:
     const place = placeOf(ticket, link) as Place
     const { least, most } = due(place)
     const end = reached.get(place) ?? 0
-    if (end < least) wrong.push(`${linkText(ticket, link)}: rows ${end} to ${least - 1} are missing`)
+    if (end < least) wrong.push(`${linkText(ticket, link)}: ${rowsText(end, least)} missing`)
     else if (end > most) wrong.push(`${linkText(ticket, link)}: ${counted(end - most, 'row')} more than the answer has`)
   }
   return judged('rows of every link', wrong, `complete on all ${sessionLinks(ticket).length} links`)

@@ -91,7 +91,7 @@ describe('[RC] a receipt', () => {
       return wrongs(await fileOf([ticket], signed))
     }
     expect(await stopped(85, 84)).toEqual({})
-    expect(await stopped(85, 83)).toEqual({ 'rows of every link': 'link 2 (stage 2 to stage 3): rows 83 to 83 are missing' })
+    expect(await stopped(85, 83)).toEqual({ 'rows of every link': 'link 2 (stage 2 to stage 3): row 83 missing' })
     const nothing = { server: server as Identity, parties, tickets: [ticket], proofs: [], prompt: { ids: prompt }, answer: { ids: [] } }
     expect(await wrongs(await makeReceiptFile(nothing))).toEqual({})
   })
@@ -284,7 +284,7 @@ describe('[RR] after a reroute', () => {
     const first = proofs.findIndex((proof) => proof[16] === 1 && proof[20] === 1)
     const broken = await wrongs(await fileOf(tickets, proofs.toSpliced(first, 1)))
     expect(broken["chunks' order"]).toContain('generation 1, link 1 (stage 1 to stage 2), chunk 1')
-    expect(broken['rows of every link']).toContain('rows 58 to 83 are missing')
+    expect(broken['rows of every link']).toContain('rows 58 to 83 missing')
   })
 
   it('what an earlier generation lacks is needed only where no later one has it', async () => {
@@ -301,7 +301,7 @@ describe('[RR] after a reroute', () => {
       )
     expect(await without(1)).toEqual({})
     expect(await without(2)).toEqual({
-      'rows of every link': expect.stringContaining('generation 1, link 2 (stage 2 to stage 3): rows 30 to 56 are missing'),
+      'rows of every link': expect.stringContaining('generation 1, link 2 (stage 2 to stage 3): rows 30 to 56 missing'),
     })
   })
 
