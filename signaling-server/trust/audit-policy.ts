@@ -9,13 +9,14 @@ import {
   canaryShare,
   earlyAudits,
   firstCanaryShare,
-  fullAgreements,
   mostShare,
   quietShare,
   recheckShare,
+  unprovenShare,
+  watchedFor,
   watchedShare,
 } from './policy.ts'
-import { rankOf, type Known } from './standing.ts'
+import { agreementsNeeded, rankOf, type Known } from './standing.ts'
 
 export const networkStandingSchema = v.object({
   /** Producers barred per audit, averaged over the last `alarmMemory` audits. */
@@ -36,13 +37,22 @@ export const afterAudit = ({ barRate }: NetworkStanding, barred: boolean): Netwo
 export const networkShare = ({ barRate }: NetworkStanding): number =>
   quietShare + (mostShare - quietShare) * Math.min(1, barRate / alarmRate)
 
+/**
+ * What an agreement counts for now. More audits make nobody trusted sooner: trust is given out at the same rate, as much for
+ * the same number of answers, so an alarm doesn't let the next liars in.
+ */
+export const agreementWeight = (network: NetworkStanding): number => quietShare / networkShare(network)
+
 /** Probability that a stage-job of this producer is audited. */
 export function auditShare(producer: Known, network: NetworkStanding, now: number): number {
   const share = networkShare(network)
   if (producer.anchor) return share
-  const { agreements, strikes } = producer.standing
-  const early = rankOf(producer, now) === 'new' || agreements < fullAgreements ? earlyAudits / Math.max(earlyAudits, agreements) : 0
-  return Math.max(share, early, strikes > 0 ? watchedShare : 0)
+  const { agreements, strikes, sinceStrike } = producer.standing
+  if (producer.disputed) return 1
+  if (strikes > 0 && sinceStrike < watchedFor) return watchedShare
+  const isNew = rankOf(producer, now) === 'new'
+  const beyond = isNew ? agreements : agreements - agreementsNeeded(producer.prefixBars)
+  return Math.max(share, earlyAudits / (earlyAudits + beyond), isNew ? unprovenShare : 0)
 }
 
 /** Probability that an audit in which this auditor agreed is done again by a proven peer. */

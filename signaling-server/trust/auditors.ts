@@ -2,7 +2,7 @@
  * Who audits a stage-job, and who decides when two disagree: drawn by chance among those that hold the same blocks, never one
  * of the session's own, nor anyone from their networks. Pure; chance is handed in.
  */
-import { provenAuditorShare } from './policy.ts'
+import { newcomersCompared, provenAuditorShare } from './policy.ts'
 import { rankOf, type Known } from './standing.ts'
 
 export interface Candidate extends Known {
@@ -17,11 +17,22 @@ export function chooseAuditor<C extends Candidate>(
   now: number,
   random: () => number,
 ): C | undefined {
-  const fit = strangersTo(candidates, session, now)
-  const isNew = (c: C) => rankOf(c, now) === 'new'
-  const proven = fit.filter((c) => !isNew(c))
-  const [first, second] = random() < provenAuditorShare ? [proven, fit.filter(isNew)] : [fit.filter(isNew), proven]
-  return draw(first, random) ?? draw(second, random)
+  const proven: C[] = []
+  const newcomers: C[] = []
+  for (const c of strangersTo(candidates, session, now)) (rankOf(c, now) === 'new' ? newcomers : proven).push(c)
+  const byProven = proven.length > 0 && (newcomers.length === 0 || random() < provenAuditorShare)
+  return byProven ? lots(proven)(random) : furthest(newcomers, random)
+}
+
+/** Nobody can tell who it will be, but those who stay get through. */
+function furthest<C extends Candidate>(newcomers: readonly C[], random: () => number): C | undefined {
+  const draw = lots(newcomers)
+  let best = draw(random)
+  for (let i = 1; best && i < newcomersCompared; i++) {
+    const next = draw(random) as C
+    if (next.standing.agreements > best.standing.agreements) best = next
+  }
+  return best
 }
 
 /**
@@ -43,7 +54,7 @@ export function chooseReferees<C extends Candidate>(
     const ranked = (['anchor', 'proven', 'new'] as const).flatMap((rank) =>
       [wasm, fit].map((among) => among.filter((c) => rankOf(c, now) === rank)),
     )
-    const next = draw(ranked.find((among) => among.length > 0) ?? [], random)
+    const next = lots(ranked.find((among) => among.length > 0) ?? [])(random)
     if (!next) break
     chosen.push(next)
   }
@@ -51,16 +62,21 @@ export function chooseReferees<C extends Candidate>(
 }
 
 function strangersTo<C extends Candidate>(candidates: readonly C[], others: readonly Known[], now: number): C[] {
-  const peers = new Set(others.map(({ peer }) => peer))
-  const prefixes = new Set(others.map(({ prefix }) => prefix).filter((prefix) => prefix !== undefined))
-  return candidates.filter((c) => !peers.has(c.peer) && !(c.prefix !== undefined && prefixes.has(c.prefix)) && rankOf(c, now) !== 'barred')
+  const isOther = (c: C) => others.some((other) => other.peer === c.peer || (c.prefix !== undefined && other.prefix === c.prefix))
+  return candidates.filter((c) => !isOther(c) && rankOf(c, now) !== 'barred')
 }
 
-/** By chance; all from one prefix together count as one, and each key barred there halves its part. */
-function draw<C extends Candidate>(among: readonly C[], random: () => number): C | undefined {
+/** To draw from by chance: all from one prefix together count as one, and each key barred there halves its part. */
+function lots<C extends Candidate>(among: readonly C[]): (random: () => number) => C | undefined {
   const crowd = new Map<string, number>()
   for (const { prefix } of among) if (prefix !== undefined) crowd.set(prefix, (crowd.get(prefix) ?? 0) + 1)
-  const weight = ({ prefix, prefixBars }: C) => 2 ** -prefixBars / (prefix === undefined ? 1 : (crowd.get(prefix) as number))
-  let left = random() * among.reduce((sum, c) => sum + weight(c), 0)
-  return among.find((c) => (left -= weight(c)) < 0) ?? among.at(-1)
+  let total = 0
+  const upTo = among.map(({ prefix, prefixBars }) => {
+    total += 2 ** -prefixBars / (prefix === undefined ? 1 : (crowd.get(prefix) as number))
+    return total
+  })
+  return (random) => {
+    const at = random() * total
+    return among[upTo.findIndex((end) => at < end)] ?? among.at(-1)
+  }
 }

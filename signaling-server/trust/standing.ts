@@ -4,16 +4,28 @@
  */
 import * as v from 'valibot'
 import type { PeerId } from '../../protocol/ids.ts'
-import { barredMs, fullAgreements, mostPrefixDoublings, mostRoutingCost, provenAgreements, strikeOutlivedBy } from './policy.ts'
+import {
+  agedMs,
+  anchorRoutingCost,
+  barredMs,
+  fullAgreements,
+  mostFreshCost,
+  mostPrefixDoublings,
+  mostRoutingCost,
+  provenAgreements,
+  strikeOutlivedBy,
+} from './policy.ts'
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
+const amount = v.pipe(v.number(), v.finite(), v.minValue(0))
+
 export const standingSchema = v.object({
-  /** Audits that agreed with this peer's work, as producer or auditor, since it was last a stranger; a strike takes all beyond the threshold. */
-  agreements: count,
+  /** Audits that agreed with this peer's work, as producer or auditor, by their weight; a strike takes all beyond the threshold. */
+  agreements: amount,
   /** Audits lost that are not outlived. */
   strikes: count,
-  /** Agreements since the last strike. */
+  /** Audits that agreed since the last strike, each counting 1. */
   sinceStrike: count,
   lastStrikeAt: v.optional(count),
   barredAt: v.optional(count),
@@ -31,6 +43,8 @@ export interface Known {
   readonly prefix: string | undefined
   /** Keys barred from there, faded by time: see prefixes.ts. */
   readonly prefixBars: number
+  /** A mismatch that it is a side of is being decided: until then it gets no new work, and what it has under way is audited. */
+  readonly disputed?: boolean
 }
 
 export type Rank = 'anchor' | 'proven' | 'new' | 'barred'
@@ -41,11 +55,14 @@ export const stranger: Standing = { agreements: 0, strikes: 0, sinceStrike: 0 }
 export const standingAt = (standing: Standing, now: number): Standing =>
   standing.barredAt !== undefined && now - standing.barredAt >= barredMs ? stranger : standing
 
-/** Both sides of an audit that agreed. */
-export function afterAgreement(standing: Standing): Standing {
+/**
+ * Both sides of an audit that agreed.
+ * @param weight what an audit is worth at the time: see `agreementWeight`
+ */
+export function afterAgreement(standing: Standing, weight: number): Standing {
   const sinceStrike = standing.sinceStrike + 1
   const outlived = standing.strikes > 0 && sinceStrike >= strikeOutlivedBy
-  return { ...standing, agreements: standing.agreements + 1, sinceStrike, strikes: outlived ? 0 : standing.strikes }
+  return { ...standing, agreements: standing.agreements + weight, sinceStrike, strikes: outlived ? 0 : standing.strikes }
 }
 
 /** The side that referees decided against. The first loss may be bad luck: trust falls to the threshold. The second is not. */
@@ -73,16 +90,19 @@ export function rankOf({ standing, anchor, prefixBars }: Known, now: number): Ra
 /** Whether it may work for answers. A 'new' one may only where nobody proven holds the blocks: that is the router's to see. */
 export function mayProduce(known: Known, now: number): boolean {
   const rank = rankOf(known, now)
-  return rank === 'anchor' || rank === 'proven'
+  return !known.disputed && (rank === 'anchor' || rank === 'proven')
 }
 
 /**
- * What a route's cost through this peer is multiplied by, 1 to `mostRoutingCost`: work goes to the longest known first, so
- * a key that has just become proven can spoil little.
+ * What a route's cost through this peer is multiplied by. Work goes to the longest known first, so a key that has just become
+ * proven can spoil little; and to tabs that have been open for a while, since most that close do so in their first minutes.
+ * @param onlineMs how long it has been there this time
  */
-export function routingCost({ standing, anchor }: Known): number {
-  if (anchor) return 1
-  return Math.min(mostRoutingCost, fullAgreements / Math.min(fullAgreements, Math.max(1, standing.agreements)))
+export function routingCost({ standing, anchor }: Known, onlineMs = Infinity): number {
+  const unknown = anchor
+    ? anchorRoutingCost
+    : Math.min(mostRoutingCost, fullAgreements / Math.min(fullAgreements, Math.max(1, standing.agreements)))
+  return unknown * Math.min(mostFreshCost, Math.max(1, agedMs / Math.max(1, onlineMs)))
 }
 
 /** Of two that may both be at fault: negative when `a` is trusted less. */
