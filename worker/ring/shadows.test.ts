@@ -1,7 +1,9 @@
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { deferred } from '../../link/deferred.ts'
 import { LinkHistory, type HistoryStep } from '../../link/history.ts'
 import type { PeerLink } from '../../link/peer-link.ts'
 import { fromBase64 } from '../../protocol/base64.ts'
+import type { Step } from '../../protocol/frames.ts'
 import type { Hash, PeerId, Revision, SessionId } from '../../protocol/ids.ts'
 import { createIdentity } from '../../protocol/keys.ts'
 import { signShadowTicket, type ShadowTicket } from '../../protocol/shadow.ts'
@@ -11,7 +13,7 @@ import type { Ticket } from '../../protocol/ticket.ts'
 import { ShadowScene, writeDown, writeDownRun, type WrittenDown } from '../../testing/shadows.ts'
 import { ToyEngine, toyManifest } from '../../testing/toy-engine.ts'
 import type { StepOutput } from '../engine/engine.ts'
-import { maxShadows } from './shadow-limits.ts'
+import { maxShadows, revealMs, shadowPatienceMs } from './shadow-limits.ts'
 import { float32View, writeTokens } from './step-tensors.ts'
 
 const manifest = toyManifest(6)
@@ -461,6 +463,87 @@ describe('[SH6] a standby', () => {
     const written = await answer()
     const { scene, ticket } = await audit(1, written, standby)
     expect(await scene.answerTo(ticket)).toMatchObject({ t: 'unaudited', error: { code: 'closed' } })
+  })
+})
+
+describe('[SH3] an audit waits', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  it('for a turn, and gives up when answers leave it none', async () => {
+    const { scene, ticket } = await audit(1)
+    scene.scheduler.setPaused(true)
+    void scene.shadows.start(ticket)
+    // A row is here and waits.
+    await vi.waitFor(() => expect(scene.shadows.pace(ticket.shadow)?.serviceMs).toBeGreaterThan(0))
+    vi.advanceTimersByTime(shadowPatienceMs)
+    const told = await scene.heard(ticket.shadow, () => true)
+    expect(told).toMatchObject({ t: 'unaudited', error: { code: 'busy' } })
+    expect(told).not.toHaveProperty('peer')
+  })
+
+  it('for its source, and names one that stays silent', async () => {
+    const { scene, ticket } = await audit(1)
+    const asked = deferred<void>()
+    scene.intercept = () => (asked.resolve(), true)
+    void scene.shadows.start(ticket)
+    await asked.promise
+    vi.advanceTimersByTime(shadowPatienceMs)
+    expect(await scene.heard(ticket.shadow, () => true)).toMatchObject({
+      t: 'unaudited',
+      peer: scene.source.id,
+      error: { code: 'timeout' },
+    })
+  })
+
+  it('to be asked for a comparison, a while, and lets go', async () => {
+    const { scene, ticket } = await audit(1)
+    await scene.answerTo(ticket)
+    expect(scene.shadows.has(ticket.shadow)).toBe(true)
+    vi.advanceTimersByTime(revealMs)
+    expect(scene.shadows.has(ticket.shadow)).toBe(false)
+    expect(scene.told.length).toBe(1)
+  })
+})
+
+describe('[SH5] rows of a session are fetched', () => {
+  /** What a holder answers to a peer that shows a ticket. */
+  async function fetched(change: Partial<ShadowTicket>, ask: { link: number; position: number; rows: number }) {
+    const { scene } = await audit(1)
+    const ticket = await scene.ticket(1, change)
+    const said: unknown[] = []
+    const link = {
+      remote: scene.auditor.id,
+      sendMessage: (message: unknown) => void said.push(message),
+      sendStep: ({ session, link, position, rows }: Step) => void said.push({ session, link, position, rows }),
+    } as unknown as PeerLink
+    scene.feeds.message(link, { t: 'fetch', ticket, ...ask })
+    await vi.waitFor(() => expect(said.length).toBeGreaterThan(0))
+    return { said, ticket }
+  }
+
+  it('in the steps that they were sent in', async () => {
+    const { said, ticket } = await fetched({}, { link: 2, position: 15, rows: 30 })
+    expect(said).toEqual([15, 30].map((position) => ({ session: ticket.shadow, link: 2, position, rows: 15 })))
+  })
+
+  for (const [name, change, ask, code] of [
+    ['not a part of a step', {}, { link: 2, position: 3, rows: 12 }, 'not-found'],
+    ['not past what there is', {}, { link: 2, position: 80, rows: 32 }, 'not-found'],
+    ['not of a link that the stage does not send on', {}, { link: 1, position: 0, rows: 15 }, 'bad-ticket'],
+    ['not of another session', { session: 'ee'.repeat(16) as SessionId }, { link: 2, position: 0, rows: 15 }, 'not-found'],
+    ['not with a ticket that has expired', { expiresAt: 1 }, { link: 2, position: 0, rows: 15 }, 'bad-ticket'],
+  ] as const) {
+    it(name, async () => {
+      const { said, ticket } = await fetched(change, ask)
+      expect(said).toMatchObject([{ t: 'fault', session: ticket.shadow, error: { code } }])
+    })
+  }
+
+  it('not by another peer than the ticket names', async () => {
+    const other = await createIdentity()
+    const { said } = await fetched({ peer: other.id, key: other.publicKey }, { link: 2, position: 0, rows: 15 })
+    expect(said).toMatchObject([{ t: 'fault', error: { code: 'bad-ticket' } }])
   })
 })
 
