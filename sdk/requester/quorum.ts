@@ -59,16 +59,17 @@ export class Quorum<T, P extends Pipeline<T>> {
     this.wrong = this.#wrong.promise
   }
 
-  /** Opens as many as must agree, then lets all begin. */
-  async start(): Promise<void> {
+  /** Opens as many as must agree, then lets all begin. @returns whether they did */
+  async start(): Promise<boolean> {
     try {
       while (this.candidates.length < this.#size && !this.#over) await this.#open()
     } catch (thrown) {
       this.#fail(this.#tooFew(asError(thrown)))
     }
-    if (this.#over) return
+    if (this.#over) return false
     for (const { pipeline } of this.candidates) pipeline.begin()
     this.check()
+    return true
   }
 
   /** Whenever one of them has said more. */

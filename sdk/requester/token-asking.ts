@@ -60,8 +60,7 @@ export class TokenAsking implements Asked<TokensAgreed> {
 
   async #ask(): Promise<TokensAgreed> {
     const { onProgress } = this.#question.options
-    const opened = this.#quorum.start()
-    void opened.then(() => onProgress?.({ phase: 'prompt', promptTokens: this.#question.ids.length }))
+    if (await this.#quorum.start()) onProgress?.({ phase: 'prompt', promptTokens: this.#question.ids.length })
     const pipelines = await this.#quorum.agreed
     const [{ ticket, arrivals, answer }] = pipelines as readonly [TokenPipeline]
     const { finish } = await answer
