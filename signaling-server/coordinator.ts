@@ -138,7 +138,7 @@ export class Coordinator {
         if (!this.sessions.standbys.failed(peer, message.shadow)) this.trust.receive(peer, message)
         return
       case 'reopen':
-        return this.sessions.failover.reopen(peer, message)
+        return this.sessions.reopen(peer, message)
       case 'open':
         return this.sessions.open({
           peer,

@@ -3,7 +3,7 @@
  * that is changing hands keeps its messages waiting, each peer's in their order, until it is clear whose it is.
  */
 import { ManyhandsError } from '../protocol/errors.ts'
-import type { PeerId, Revision } from '../protocol/ids.ts'
+import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { ModelInfo, ServerMessage } from '../protocol/server-messages.ts'
 import type { Caller, Said } from './control-sockets.ts'
 import type { FellowSwarm } from './fellows.ts'
@@ -53,6 +53,8 @@ export class Reception {
   readonly #waiting = new Map<PeerId, (() => void)[]>()
   readonly #looking = new Map<Revision, Promise<Place>>()
   readonly #offers = new Map<PeerId, Offer>()
+  /** Sessions that live at another server, as peers here have been told: what they still say of them is for there. */
+  readonly #elsewhere = new Map<PeerId, Set<SessionId>>()
   /** Volunteers that were told last that there is nothing to do. */
   readonly #idle = new Set<PeerId>()
 
@@ -87,6 +89,7 @@ export class Reception {
     this.#waiting.delete(peer)
     this.#offers.delete(peer)
     this.#idle.delete(peer)
+    this.#elsewhere.delete(peer)
   }
 
   #sendWhereNeeded(peer: PeerId): boolean {
@@ -147,31 +150,46 @@ export class Reception {
         return this.#at(message.revision, caller, message, message.id)
       case 'adopt':
         return this.#at(message.ticket.revision, caller, message)
+      case 'reopen':
+      case 'done':
+      case 'fault':
+        if (!this.#elsewhere.get(peer)?.has(message.session)) this.#ports.receive(caller, message)
+        return
       case 'offer':
         this.#offers.set(peer, message)
         this.#idle.delete(peer)
-        return this.#at(message.holding?.revision ?? this.#elsewhere(message.models), caller, message)
+        return this.#at(message.holding?.revision ?? this.#onlyOthers(message.models), caller, message)
       default:
         return this.#ports.receive(caller, message)
     }
   }
 
   /** A volunteer that wants only what others have: one of those. */
-  #elsewhere(models: readonly Revision[]): Revision | undefined {
+  #onlyOthers(models: readonly Revision[]): Revision | undefined {
     return models.some((m) => this.#ports.owned(m)) ? undefined : models.find((m) => this.#ports.known(m))
   }
 
   #at(revision: Revision | undefined, caller: Caller, message: Said, id?: number): Promise<void> | void {
     const { owned, mayAct, known, receive } = this.#ports
     // Of an unknown one the coordinator says so.
-    if (revision === undefined || !known(revision) || (owned(revision) && mayAct())) return receive(caller, message)
+    if (revision === undefined || !known(revision) || (owned(revision) && mayAct())) {
+      if (message.t === 'adopt') this.#wentElsewhere(caller.peer, message.ticket.session, false)
+      return receive(caller, message)
+    }
     return this.#place(revision).then((place) => {
       if (place === 'here') return receive(caller, message)
+      if (message.t === 'adopt') this.#wentElsewhere(caller.peer, message.ticket.session, place !== undefined)
       const ids = id === undefined ? {} : { id }
       if (place) return void this.#ports.send(caller.peer, { t: 'moved', ...ids, revision, url: place.url })
       const error = new ManyhandsError('unavailable', 'No server has this model’s swarm at the moment. Come again soon.', { retryAfterMs })
       this.#ports.send(caller.peer, { t: 'error', ...ids, error: error.toWire() })
     })
+  }
+
+  #wentElsewhere(peer: PeerId, session: SessionId, went: boolean): void {
+    const sessions = this.#elsewhere.get(peer) ?? new Set()
+    if (went && sessions.size < maxWaiting) this.#elsewhere.set(peer, sessions.add(session))
+    else sessions.delete(session)
   }
 
   /** One search for all who wait for the same swarm. */

@@ -117,6 +117,13 @@ export class Sessions {
     }
   }
 
+  /** Its requester is back, perhaps with the ticket that is being checked. */
+  reopen(peer: PeerId, message: Extract<ClientMessage, { t: 'reopen' }>): void {
+    const checking = this.#adoption.checking(message.session)
+    if (checking) void checking.then(() => this.failover.reopen(peer, message))
+    else this.failover.reopen(peer, message)
+  }
+
   /**
    * An answer was found wrong, or may be: its requester is told, and asks again; over those named nothing of it goes any more.
    * One that is under way ends.

@@ -32,6 +32,16 @@ const agent = 'manyhands/0.1'
 const firstPauseMs = 300
 const longestPauseMs = 15_000
 
+/** The answer to a request is another server's to give: ask there. */
+export class Elsewhere extends ManyhandsError {
+  readonly url: string
+
+  constructor(url: string) {
+    super('unavailable', 'Another server has this model’s volunteers.')
+    this.url = url
+  }
+}
+
 export class ControlSocket {
   #info: ServerInfo
   readonly #identity: Identity
@@ -59,6 +69,11 @@ export class ControlSocket {
     return this.#welcomed
   }
 
+  /** For a message that carries an id and is no request. */
+  newId(): number {
+    return this.#nextId++
+  }
+
   /** False when the socket is down: the message is not kept. */
   send(message: ClientMessage): boolean {
     if (!this.#welcomed) return false
@@ -75,7 +90,7 @@ export class ControlSocket {
   /**
    * Sends a request and resolves with its answer.
    * @param interim hears messages on the way that are not the answer (`queued`)
-   * @throws ManyhandsError the server's typed error; unavailable when the socket is down or goes down; aborted
+   * @throws ManyhandsError the server's typed error; Elsewhere; unavailable when the socket is down or goes down; aborted
    */
   async request<T extends Reply['t']>(
     message: (id: number) => Requests,
@@ -83,7 +98,7 @@ export class ControlSocket {
     options: { signal?: AbortSignal | undefined; interim?: (message: Reply) => void } = {},
   ): Promise<{ id: number; reply: Extract<Reply, { t: T }> }> {
     options.signal?.throwIfAborted()
-    const id = this.#nextId++
+    const id = this.newId()
     const done = deferred<Reply>()
     this.#replies.set(id, { done, interim: options.interim ?? (() => undefined) })
     const onAbort = () => {
@@ -159,6 +174,7 @@ export class ControlSocket {
     const waiting = id === undefined ? undefined : this.#replies.get(id)
     if (!waiting) return this.#handlers.message(message)
     if (message.t === 'error') waiting.done.reject(fromWire(message.error))
+    else if (message.t === 'moved') waiting.done.reject(new Elsewhere(message.url))
     else if (message.t === 'queued') waiting.interim(message)
     else waiting.done.resolve(message as Reply)
   }

@@ -26,6 +26,9 @@ const channelLabel = 'manyhands'
 const reconnectMs = 1_000
 const noncePattern = /^[0-9a-f]{32}$/
 
+/** Of connections, whichever hub they belong to: they stand in one table. */
+let nextId = 1
+
 export class PeerHub {
   #info: ServerInfo
   readonly #handlers: HubHandlers
@@ -34,7 +37,6 @@ export class PeerHub {
   readonly #toDial = new Set<PeerId>()
   #peer: Peer | undefined
   #welcome: Welcome | undefined
-  #nextId = 1
   #closed = false
 
   /** @param accept whether others may connect to us (volunteers) */
@@ -124,7 +126,7 @@ export class PeerHub {
 
   #adopt(connection: DataConnection, terms: LinkTerms): void {
     const pc = connection.peerConnection
-    const id = this.#nextId++
+    const id = nextId++
     this.#connections.set(id, connection)
     const channel = pc.createDataChannel(channelLabel, { negotiated: true, id: channelId })
     this.#handlers.connection(id, channel, terms)

@@ -3,8 +3,8 @@
  * `run` are written on top, in generation.ts and run.ts.
  */
 import { rtcChannel } from '../../link/channel.ts'
-import { deferred } from '../../link/deferred.ts'
 import { LinkTable } from '../../link/link-table.ts'
+import type { Fingerprints, LinkTerms } from '../../link/peer-link.ts'
 import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
@@ -14,13 +14,12 @@ import { createIdentity, type Identity } from '../../protocol/keys.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import { receiptFile, type ReceiptFileJson } from '../../protocol/receipt-file.ts'
 import { checkReceipt, type Receipt } from '../../protocol/receipt.ts'
-import type { ModelInfo, ServerMessage } from '../../protocol/server-messages.ts'
+import { maxServerKeys, type ModelInfo, type ServerMessage } from '../../protocol/server-messages.ts'
 import type { Step } from '../../protocol/frames.ts'
-import { checkTicket } from '../../protocol/ticket.ts'
-import { ControlSocket, type Welcome } from '../network/control-socket.ts'
+import { checkTicket, type Ticket } from '../../protocol/ticket.ts'
+import type { Welcome } from '../network/control-socket.ts'
 import { discover, fetchBlob, fetchEvidence, fetchManifest, fetchReceipts, type ServerInfo } from '../network/discovery.ts'
 import { findModel } from '../network/find-model.ts'
-import { PeerHub } from '../network/peer-hub.ts'
 import type {
   CallOptions,
   ConnectOptions,
@@ -33,41 +32,47 @@ import type {
   RunResult,
 } from '../types.ts'
 import type { Tensor } from 'onnxruntime-common'
+import { abortable } from './abortable.ts'
 import { Asking, type AskingPorts } from './asking.ts'
 import { Generating } from './generation.ts'
 import { prepare } from './question.ts'
 import { runModel } from './run.ts'
+import type { Seat } from './seat.ts'
+import { Seats } from './seats.ts'
 import { NewsDesk, type SessionNews } from './session-news.ts'
 import type { SessionSource, SessionTerms, Told } from './session-source.ts'
 
 /** Manifests and small files kept, by hash. */
 const maxKept = 32
 
-/** A request under way, by its `open`. */
+/** Times that a session under way is sent on, in all its life. */
+const maxSessionMoves = 32
+
+/** A request under way. */
 interface Opened {
   readonly asking: Asking
+  /** The server where it lives, and what it is called there. */
+  seat: Seat
+  id: number
+  moves: number
+  /** Whether that server has been shown the session's ticket, or has issued it. */
+  shown: boolean
   /** What it has countersigned: told again after a reconnection. */
   readonly proofs: readonly Bytes[]
   readonly onProgress: CallOptions['onProgress']
 }
 
 export class RequesterNetwork extends EventTarget implements Network, SessionSource {
-  readonly #info: ServerInfo
   readonly #identity: Identity
-  readonly #socket: ControlSocket
-  readonly #hub: PeerHub
+  readonly #seats: Seats
   readonly #links: LinkTable
-  readonly #askings = new Map<SessionId, Asking>()
-  readonly #byOpenId = new Map<number, Opened>()
+  readonly #opened = new Map<SessionId, Opened>()
   readonly #news = new NewsDesk()
   readonly #manifests = new Map<Revision, Promise<Manifest>>()
   readonly #files = new Map<string, Promise<Uint8Array>>()
   readonly #tokenizers = new Map<string, Promise<ChatTokenizer>>()
-  readonly #firstWelcome = deferred<void>()
   readonly #closing = new AbortController()
   #serverKeys: readonly string[] = []
-  /** The server's start, as it said at the last welcome. */
-  #boot: string | undefined
   #state: NetworkState = 'connecting'
 
   /** @throws ManyhandsError when no server of the list can be reached */
@@ -91,12 +96,10 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
 
   private constructor(info: ServerInfo, identity: Identity) {
     super()
-    this.#info = info
     this.#identity = identity
-    this.#firstWelcome.promise.catch(() => undefined)
     this.#links = new LinkTable(identity, {
-      dial: (peer) => this.#hub.dial(peer),
-      released: (id) => this.#hub.release(id),
+      dial: (peer) => this.#seats.reaching(peer).hub.dial(peer),
+      released: (id) => this.#seats.each((seat) => seat.hub.release(id)),
       step: (link, step) => this.#deliver(step.session, (asking) => asking.receive(step satisfies Step, link.remote)),
       message: (link, message) => {
         const session = 'session' in message ? message.session : message.t === 'open' ? message.ticket.session : undefined
@@ -106,21 +109,23 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
         const { session } = decodeChunk(signedChunk.subarray(0, chunkBytes))
         this.#deliver(session, (asking) => asking.custody(signedChunk, link.remote))
       },
-      closed: (peer, reason) => {
-        for (const asking of this.#askings.values()) if (asking.host.peer === peer) asking.linkLost(reason)
+      closed: (peer, reason, link) => {
+        for (const { asking } of this.#opened.values()) if (asking.host.peer === peer) asking.linkLost(reason, link)
       },
     })
-    this.#hub = new PeerHub(info, false, {
-      connection: (id, channel, terms) => this.#links.add(id, rtcChannel(channel), terms),
-      fingerprints: (id, fingerprints) => this.#links.bind(id, fingerprints),
-      gone: (id) => this.#links.close(id, new ManyhandsError('peer-lost', 'The connection to a peer closed.')),
-    })
-    this.#socket = new ControlSocket(info, identity, {
-      welcomed: (welcome) => this.#welcome(welcome),
-      message: (message) => this.#message(message),
-      lost: (reason) => {
-        if (this.#state === 'connecting') this.#firstWelcome.reject(reason)
-        else this.#setState('degraded')
+    const hub = {
+      connection: (id: number, channel: RTCDataChannel, terms: LinkTerms) => this.#links.add(id, rtcChannel(channel), terms),
+      fingerprints: (id: number, fingerprints: Fingerprints) => this.#links.bind(id, fingerprints),
+      gone: (id: number) => this.#links.close(id, new ManyhandsError('peer-lost', 'The connection to a peer closed.')),
+    }
+    this.#seats = new Seats(info, identity, hub, {
+      welcomed: (seat, welcome, anew) => this.#welcome(seat, welcome, anew),
+      message: (seat, message) => this.#message(seat, message),
+      lost: (seat) => {
+        if (seat === this.#seats.home && this.#state !== 'connecting') this.#setState('degraded')
+      },
+      left: (seat) => {
+        for (const opened of this.#opened.values()) if (opened.seat === seat) this.#moveTo(this.#seats.home, opened)
       },
     })
   }
@@ -130,7 +135,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   }
 
   async models(signal?: AbortSignal): Promise<readonly ModelInfo[]> {
-    const { reply } = await this.#socket.request((id) => ({ t: 'models', id }), 'models', { signal })
+    const { reply } = await this.#seats.home.socket.request((id) => ({ t: 'models', id }), 'models', { signal })
     return reply.models
   }
 
@@ -154,12 +159,10 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     const reason = new ManyhandsError('closed', 'The connection was closed.')
     this.#setState('closed')
     this.#closing.abort()
-    this.#firstWelcome.reject(reason)
-    for (const asking of this.#askings.values()) asking.fail(reason)
+    for (const { asking } of this.#opened.values()) asking.fail(reason)
     this.#news.close(reason)
     this.#links.closeAll(reason)
-    this.#hub.close()
-    this.#socket.close()
+    this.#seats.close(reason)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -171,7 +174,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   /** By name or revision. @throws ManyhandsError unknown-model */
   async manifest(model: string, signal?: AbortSignal): Promise<Manifest> {
     const revision = await this.revision(model, signal)
-    return keep(this.#manifests, revision, () => fetchManifest(this.#info, revision, this.#closing.signal))
+    return keep(this.#manifests, revision, () => fetchManifest(this.#seats.home.info, revision, this.#closing.signal))
   }
 
   async revision(model: string, signal?: AbortSignal): Promise<Revision> {
@@ -184,7 +187,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   }
 
   blob(ref: { hash: Manifest['graph']['hash']; bytes: number }): Promise<Uint8Array> {
-    return keep(this.#files, ref.hash, () => fetchBlob(this.#info, ref, this.#closing.signal))
+    return keep(this.#files, ref.hash, () => fetchBlob(this.#seats.home.info, ref, this.#closing.signal))
   }
 
   /**
@@ -196,34 +199,37 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     onStep: (step: Step) => void,
     options: CallOptions,
   ): Promise<{ asking: Asking; news: SessionNews }> {
-    const { id, reply } = await this.#socket.request((id) => ({ t: 'open', id, ...terms }), 'route', {
-      signal: options.signal,
-      interim: (message) => message.t === 'queued' && options.onProgress?.({ phase: 'queued', ahead: message.ahead }),
-    })
+    const { seat, id, reply } = await this.#seats.route(terms, options)
     options.onProgress?.({ phase: 'connecting' })
     const ticket = await checkTicket(reply.ticket, this.#serverKeys, Date.now())
+    const { session } = ticket
     const forget = () => {
-      this.#socket.send({ t: 'close', id })
-      this.#askings.delete(ticket.session)
-      this.#byOpenId.delete(id)
+      const opened = this.#opened.get(session)
+      ;(opened?.seat ?? seat).socket.send({ t: 'close', id: opened?.id ?? id })
+      this.#opened.delete(session)
     }
     try {
       if (ticket.revision !== terms.revision || ticket.requester.peer !== this.#identity.id)
         throw new ManyhandsError('bad-ticket', 'The server routed another request than this one.')
       const proofs: Bytes[] = []
+      const check = async (newer: unknown) => {
+        const checked = await checkTicket(newer, this.#serverKeys, Date.now())
+        this.#seats.keep(checked, this.#seats.of(session))
+        return checked
+      }
       const ports: AskingPorts = {
         identity: this.#identity,
         link: (peer) => this.#links.to(peer),
-        check: (newer) => checkTicket(newer, this.#serverKeys, Date.now()),
+        check,
         proof: (proof) => {
           proofs.push(proof)
-          this.#socket.sendBinary(proof)
+          this.#opened.get(session)?.seat.socket.sendBinary(proof)
         },
-        fault: (peer, error) => this.fault(ticket.session, peer, error),
+        fault: (peer, error) => this.fault(session, peer, error),
       }
+      this.#seats.keep(ticket, seat)
       const asking = new Asking(ticket, tensors.feeds, tensors.answer, ports, { step: onStep })
-      this.#askings.set(ticket.session, asking)
-      this.#byOpenId.set(id, { asking, proofs, onProgress: options.onProgress })
+      this.#opened.set(session, { asking, seat, id, moves: 0, shown: true, proofs, onProgress: options.onProgress })
       const onAbort = () => asking.fail(new ManyhandsError('aborted', 'Stopped.'))
       options.signal?.addEventListener('abort', onAbort, { once: true })
       void asking.ended
@@ -232,7 +238,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
           options.signal?.removeEventListener('abort', onAbort)
           forget()
         })
-      return { asking, news: this.#news.follow(ticket.session, asking.ended) }
+      return { asking, news: this.#news.follow(session, asking.ended) }
     } catch (thrown) {
       forget()
       throw thrown
@@ -240,60 +246,106 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   }
 
   dispute(sessions: readonly SessionId[]): void {
-    this.#socket.send({ t: 'dispute', sessions: [...sessions] })
+    const [first] = sessions
+    this.#seats.of(first).socket.send({ t: 'dispute', sessions: [...sessions] })
   }
 
   fault(session: SessionId, peer: PeerId, error: ManyhandsError): void {
-    this.#socket.send({ t: 'fault', session, peer, error: error.toWire() })
+    this.#seats.of(session).socket.send({ t: 'fault', session, peer, error: error.toWire() })
   }
 
   async record(receipt: Receipt, told: Told): Promise<ReceiptFileJson> {
     const [receipts, evidence] = await Promise.all([
-      fetchReceipts(this.#info, receipt.request, this.#closing.signal),
-      fetchEvidence(this.#info, receipt.session, this.#closing.signal),
+      fetchReceipts(this.#seats.home.info, receipt.request, this.#closing.signal),
+      fetchEvidence(this.#seats.home.info, receipt.session, this.#closing.signal),
     ])
-    return receiptFile({ server: this.#info.base.href, receipts, evidence, ...told })
+    return receiptFile({ server: this.#seats.home.info.base.href, receipts, evidence, ...told })
   }
 
   // ------------------------------------------------------------------------------------------------------------------
 
   async #welcomed(signal: AbortSignal | undefined): Promise<void> {
     try {
-      await abortable(this.#firstWelcome.promise, signal)
+      await abortable(this.#seats.home.ready, signal)
     } catch (thrown) {
       await this.close()
       throw thrown
     }
   }
 
-  #welcome(welcome: Welcome): void {
-    this.#serverKeys = welcome.serverKeys.includes(this.#info.serverKey) ? welcome.serverKeys : [this.#info.serverKey]
-    this.#setState('ready')
-    this.#firstWelcome.resolve()
-    void this.#hub.welcomed(welcome)
-    this.#reopen(welcome.boot)
-  }
-
-  /** Back after a while: a server that was started anew is told what is under way, and everybody where to go on. */
-  #reopen(boot: string): void {
-    const anew = this.#boot !== undefined && this.#boot !== boot
-    this.#boot = boot
-    for (const [id, { asking, proofs }] of this.#byOpenId) {
-      if (anew) this.#socket.send({ t: 'adopt', ticket: asking.ticket })
-      // A server takes a proof that it has for nothing.
-      for (const proof of proofs) this.#socket.sendBinary(proof)
-      this.#socket.send({ t: 'reopen', id, session: asking.ticket.session })
+  #welcome(seat: Seat, { serverKeys }: Welcome, anew: boolean): void {
+    const { serverKey } = seat.info
+    const told = serverKeys.includes(serverKey) ? serverKeys : [serverKey]
+    this.#serverKeys = [...new Set([...told, ...this.#serverKeys])].slice(0, maxServerKeys)
+    if (seat === this.#seats.home) this.#setState('ready')
+    // Back after a while: everybody is told where to go on.
+    for (const opened of this.#opened.values()) {
+      if (opened.seat !== seat) continue
+      if (anew) opened.shown = false
+      this.#reopen(opened)
     }
   }
 
-  #message(message: ServerMessage): void {
-    if (message.t === 'route') void this.#byOpenId.get(message.id)?.asking.rerouted(message.ticket)
-    if (message.t === 'session') void this.#askings.get(message.ticket.session)?.rerouted(message.ticket)
+  /** A server that was started anew, or is another one, is told what is under way. */
+  #reopen(opened: Opened): void {
+    const { seat, id, asking, proofs } = opened
+    if (!opened.shown) opened.shown = seat.socket.send({ t: 'adopt', ticket: asking.ticket })
+    // A server takes a proof that it has for nothing.
+    for (const proof of proofs) seat.socket.sendBinary(proof)
+    seat.socket.send({ t: 'reopen', id, session: asking.ticket.session })
+  }
+
+  /** A swarm is another server's now, with its sessions. */
+  async #follow(from: Seat, { revision, url }: Extract<ServerMessage, { t: 'moved' }>): Promise<void> {
+    const moving = [...this.#opened.values()].filter((o) => o.seat === from && o.asking.ticket.revision === revision)
+    if (moving.length === 0) return
+    const { seat } = await this.#seats.follow(url, this.#closing.signal)
+    for (const opened of moving) if (opened.seat === from) this.#moveTo(seat, opened)
+  }
+
+  #moveTo(seat: Seat, opened: Opened): void {
+    const { asking } = opened
+    if (!this.#opened.has(asking.ticket.session)) return
+    opened.moves += 1
+    if (opened.moves > maxSessionMoves)
+      return asking.fail(new ManyhandsError('unavailable', 'No server has this answer’s volunteers for long. Ask again.'))
+    opened.seat = seat
+    opened.id = seat.socket.newId()
+    this.#seats.keep(asking.ticket, seat)
+    // While it is down, its next welcome does this.
+    opened.shown = false
+    this.#reopen(opened)
+  }
+
+  #byId(seat: Seat, id: number | undefined): Opened | undefined {
+    if (id === undefined) return undefined
+    for (const opened of this.#opened.values()) if (opened.seat === seat && opened.id === id) return opened
+    return undefined
+  }
+
+  #message(seat: Seat, message: ServerMessage): void {
+    if (message.t === 'route') this.#rerouted(this.#byId(seat, message.id), message.ticket)
+    if (message.t === 'session') void this.#opened.get(message.ticket.session)?.asking.rerouted(message.ticket)
     if (message.t === 'receipt') void this.#takeReceipt(message.receipt)
-    if (message.t === 'error' && message.id !== undefined) this.#byOpenId.get(message.id)?.asking.fail(fromWire(message.error))
+    if (message.t === 'error') this.#byId(seat, message.id)?.asking.fail(fromWire(message.error))
     if (message.t === 'wrong') this.#news.wrong(message.session, message.reason)
-    if (message.t === 'waiting') this.#byOpenId.get(message.id)?.onProgress?.({ phase: 'waiting', reason: message.reason })
-    if (message.t === 'session-closed') this.#askings.get(message.session)?.fail(new ManyhandsError('peer-lost', 'The session was closed.'))
+    if (message.t === 'waiting') this.#byId(seat, message.id)?.onProgress?.({ phase: 'waiting', reason: message.reason })
+    // Rejects when this network is closed meanwhile.
+    if (message.t === 'moved') void this.#follow(seat, message).catch(() => undefined)
+    if (message.t !== 'session-closed') return
+    const opened = this.#opened.get(message.session)
+    // From the server where it lives now.
+    if (opened?.seat === seat) opened.asking.fail(new ManyhandsError('peer-lost', 'The session was closed.'))
+  }
+
+  #rerouted(opened: Opened | undefined, ticket: Ticket): void {
+    if (!opened) return
+    const changed = ticket.stages.some(({ peer }, i) => peer !== opened.asking.ticket.stages[i]?.peer)
+    opened.onProgress?.({
+      phase: 'waiting',
+      reason: changed ? 'A volunteer left; another one takes over.' : 'The answer goes on where it stood.',
+    })
+    void opened.asking.rerouted(ticket)
   }
 
   async #takeReceipt(receipt: Receipt): Promise<void> {
@@ -302,7 +354,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   }
 
   #deliver(session: SessionId, use: (asking: Asking) => void): void {
-    const asking = this.#askings.get(session)
+    const asking = this.#opened.get(session)?.asking
     if (!asking) return
     try {
       use(asking)
@@ -327,18 +379,4 @@ function keep<K, T>(cache: Map<K, Promise<T>>, key: K, make: () => Promise<T>): 
   made.catch(() => cache.delete(key))
   if (cache.size > maxKept) cache.delete(cache.keys().next().value as K)
   return made
-}
-
-/** @throws ManyhandsError aborted as soon as the signal says so */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise
-  const aborted = deferred<never>()
-  const onAbort = () => aborted.reject(new ManyhandsError('aborted', 'Stopped.'))
-  if (signal.aborted) onAbort()
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }
