@@ -186,13 +186,16 @@ function unbroken(pieces: readonly Dated[], from: number): Chunk[] {
   return chain
 }
 
-/** The answer's first token stands at the prompt's end. Without an answer no logits are wanted of any row. */
-function promptLength(answered: Answered): number {
+/** Without an answer no logits are wanted of any row. */
+const promptLength = (answered: Answered): number => answerFrom(answered) ?? answered.tickets[0]?.maxPositions ?? 0
+
+/** Where the answer's first token stands: at the prompt's end. Unknown before a chunk of it is signed. */
+export function answerFrom(answered: Answered): number | undefined {
   const first = answered.tickets.flatMap((ticket) =>
     answered
       .chunks(ticket.generation, answerLink(ticket))
       .slice(0, 1)
       .map((c) => c.firstPosition),
   )
-  return first.length > 0 ? Math.min(...first) : (answered.tickets[0]?.maxPositions ?? 0)
+  return first.length > 0 ? Math.min(...first) : undefined
 }

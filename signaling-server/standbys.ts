@@ -6,6 +6,7 @@ import { toHex } from '../protocol/bytes.ts'
 import type { PeerId, SessionId } from '../protocol/ids.ts'
 import { signShadowTicket, type ShadowTicket } from '../protocol/shadow.ts'
 import { linkEnds, type TicketStage } from '../protocol/ticket.ts'
+import { answerFrom } from './audit-plan.ts'
 import { stagePeers, type Session } from './live-session.ts'
 import type { SessionTable } from './session-table.ts'
 import { standbyFor, standbyPays } from './standby.ts'
@@ -55,6 +56,9 @@ export class Standbys {
     const index = ticket?.stages.findIndex((t) => t.peer === stage) ?? -1
     const members = this.#table.ports.swarm(asked.revision)?.members
     if (!ticket || index < 0 || !members) return false
+    // Whoever stands by for a last stage chooses tokens as it does: from the prompt's end on, which the answer's first chunk shows.
+    const last = index === ticket.stages.length - 1
+    if (last && manifest.decoder && answerFrom(ledger) === undefined) return false
     const [first, end] = (ticket.stages[index] as TicketStage).blocks
     const taken = new Set([...stagePeers(s), ...s.without, ...this.of(s.session).map((standby) => standby.volunteer.peer)])
     const wanted = { blocks: { first, end }, taken, maxPositions: asked.maxPositions, maxRows, decoder: manifest.decoder !== undefined }
@@ -161,7 +165,7 @@ export class Standbys {
         rows: 0,
         inputCuts: [],
         outputs: [],
-        promptLength: 0,
+        promptLength: (s.ledger && answerFrom(s.ledger)) ?? 0,
         sampling: ticket.sampling,
         maxPositions: ticket.maxPositions,
         maxRows: ticket.maxRows,

@@ -295,6 +295,11 @@ describe('[SH1] a shadow ticket is refused', () => {
       expect(await scene.answerTo(bad)).toMatchObject({ t: 'unaudited', error: { code: 'bad-ticket' } })
   })
 
+  it('of a last stage, where it does not say where the answer begins', async () => {
+    const { scene, ticket } = await audit(2, undefined, { promptLength: 0 })
+    expect(await scene.answerTo(ticket)).toMatchObject({ t: 'unaudited', error: { code: 'bad-ticket' } })
+  })
+
   it('that cuts outputs which its rows do not give', async () => {
     const { scene, ticket } = await audit(1, undefined, { outputs: [{ link: 2, position: 0, cuts: Array.from({ length: 8 }, () => 32) }] })
     expect(await scene.answerTo(ticket)).toMatchObject({ t: 'unaudited', error: { code: 'bad-ticket' } })

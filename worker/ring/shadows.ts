@@ -115,6 +115,8 @@ export class Shadows {
         'unsupported',
         `Runs of ${ticket.maxRows} rows are more than the ${report.rowLimit} that come out right here.`,
       )
+    if (ticket.last && manifest.decoder && ticket.promptLength < 1)
+      throw new ManyhandsError('bad-ticket', 'This shadow of a last stage does not say where its tokens begin.')
     if (ticket.role === 'audit') checkAudit(ticket)
   }
 
