@@ -193,6 +193,11 @@ export class CustodyReceiver {
     return this.#unsignedRows
   }
 
+  /** A step has come. */
+  get begun(): boolean {
+    return this.#seq > 0
+  }
+
   #take(rows: number): Step[] {
     const steps: Step[] = []
     let taken = 0

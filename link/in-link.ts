@@ -56,6 +56,11 @@ export class InLink {
     return this.#eras[0]?.key.link
   }
 
+  /** Something has come in the present generation. */
+  get begun(): boolean {
+    return this.#eras[0]?.receiver.begun ?? false
+  }
+
   /** Rows that need not be sent again: a signature covers them. */
   get held(): number {
     return Math.min(this.history.signed, this.history.end)

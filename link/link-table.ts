@@ -17,7 +17,8 @@ export interface LinkTableEvents {
   step(link: PeerLink, step: Step): void
   message(link: PeerLink, message: LinkMessage): void
   custody(link: PeerLink, signedChunk: Uint8Array): void
-  closed(peer: PeerId, reason: ManyhandsError): void
+  /** A link that was ready is gone; there may be another to the same peer. */
+  closed(peer: PeerId, reason: ManyhandsError, link: PeerLink): void
   /** Channel `id` is done with: the owner may close its connection. */
   released(id: number): void
 }
@@ -113,8 +114,7 @@ export class LinkTable {
     this.#closedReceived += link.counters.receivedBytes
     this.#links.delete(id)
     this.#events.released(id)
-    if (this.#ready.get(link.remote) !== link) return
-    this.#ready.delete(link.remote)
-    this.#events.closed(link.remote, reason)
+    if (this.#ready.get(link.remote) === link) this.#ready.delete(link.remote)
+    if (link.remoteKey !== '') this.#events.closed(link.remote, reason, link)
   }
 }

@@ -103,6 +103,9 @@ export async function disturbed(seed: number): Promise<Disturbed> {
 /** A run takes milliseconds; one that stands still for this long never ends. */
 const hangMs = 8_000
 
+/** As the server's, for a network of microseconds. */
+const sameBreakMs = 50
+
 /** Some messages apart, one thing after the other happens to the pipeline. */
 function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => ToyEngine, upTo: (n: number) => number, story: string[]) {
   const { session, stages } = asking.ticket
@@ -150,11 +153,11 @@ function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => Toy
     again: () => ring.reroute(session, serving, upTo(2) === 0),
     'break a link': async (stage) => {
       ring.breakLink(peer(serving[stage] as number), peer(serving[(stage + 1) % stages.length] as number))
-      await ring.reroute(session, serving)
+      if (upTo(2) === 0) await ring.reroute(session, serving)
     },
     'break the answer': async () => {
       ring.breakLink(ring.requester.id, asking.host.peer)
-      await ring.reroute(session, serving)
+      if (upTo(2) === 0) await ring.reroute(session, serving)
     },
     freeze: async (stage) => {
       const frozen = peer(serving[stage] as number)
@@ -170,6 +173,17 @@ function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => Toy
       for (const channel of ring.channels.values()) channel.tamper = (message) => message
       for (const deliver of held) deliver()
     },
+  }
+  /** Pairs that were let connect again, and when: both ends notice a break, and the second's word is of the same. */
+  const breaks = new Map<string, number>()
+  ring.onLost = (by, lost) => {
+    const serves = [ring.requester.id, ...serving.map(peer)]
+    const pair = [by, lost].toSorted().join()
+    const now = performance.now()
+    if (plan.over || !serves.includes(by) || !serves.includes(lost) || now - (breaks.get(pair) ?? -Infinity) < sameBreakMs) return
+    breaks.set(pair, now)
+    story.push('connected again')
+    void ring.reroute(session, serving)
   }
   const names = Object.keys(actions)
   ring.onSent = () => {

@@ -38,6 +38,8 @@ export class Ring {
   readonly blamed: PeerId[] = []
   /** Every channel made, by its two ends' ids; a later one between the same takes the place. */
   readonly channels = new Map<string, MemoryChannel>()
+  /** Called when a peer says that it has lost another. */
+  onLost: (by: PeerId, lost: PeerId) => void = () => undefined
   /** Called for everything that is sent on any channel. */
   onSent: () => void = () => undefined
   readonly #revision: Revision
@@ -78,8 +80,8 @@ export class Ring {
         asking(session, (a) => a.message(message, link.remote, link))
       },
       custody: (link, chunk) => asking(Buffer.from(chunk.subarray(0, 16)).toString('hex'), (a) => a.custody(chunk, link.remote)),
-      closed: (peer, reason) => {
-        for (const a of this.#askings.values()) if (a.host.peer === peer) a.linkLost(reason)
+      closed: (peer, reason, link) => {
+        for (const a of this.#askings.values()) if (a.host.peer === peer) a.linkLost(reason, link)
       },
     })
     this.#enter(requester, this.#links)
@@ -97,6 +99,7 @@ export class Ring {
         if (this.#dead.has(identity.id)) return
         this.told.push(message)
         this.tellers.push(identity.id)
+        if (message.t === 'fault' && message.peer !== undefined) this.onLost(identity.id, message.peer)
         for (const wake of this.#toldWaiters.splice(0)) wake()
       },
       changed: () => undefined,
@@ -122,7 +125,10 @@ export class Ring {
       link: (peer) => this.#links.to(peer),
       check: (newer) => checkTicket(newer, [this.server.publicKey], Date.now()),
       proof: (proof) => void this.proofs.push(proof),
-      fault: (peer) => void this.blamed.push(peer),
+      fault: (peer) => {
+        this.blamed.push(peer)
+        this.onLost(this.requester.id, peer)
+      },
     }
     const asking = new Asking(ticket, tensors.feeds, tensors.answer, ports, { step: onStep })
     this.#askings.set(ticket.session, asking)

@@ -39,6 +39,9 @@ export interface AskingEvents {
 /** A quarter of the window: the last stage never waits for an acknowledgement that is on its way. */
 const ackEvery = maxUnacknowledged / 4
 
+/** A link that breaks while a generation begins is made anew so often; then the server is told. */
+const mostReconnects = 2
+
 interface Ended {
   readonly finish: Finish
   readonly signature: Bytes | undefined
@@ -57,6 +60,9 @@ export class Asking {
   /** To the last stage, once this generation has it; and whether it knows all that it must to begin. */
   #outlet: Outlet | undefined
   #introduced = false
+  /** The last stage has answered in this generation. */
+  #heard = false
+  #reconnected = 0
   /** The last stage has been told of to the server, in this generation. */
   #blamed = false
   #started: { readonly promptLength: number; readonly maxTokens: number } | undefined
@@ -131,11 +137,15 @@ export class Asking {
     }
   }
 
-  /** The link to the last stage is gone: the server says how it goes on. */
-  linkLost(reason: ManyhandsError): void {
-    if (this.#over) return
+  /** A link to the last stage is gone: it is made anew where nothing has come of it, else the server says how it goes on. */
+  linkLost(reason: ManyhandsError, link: Outlet): void {
+    if (this.#over || (this.#outlet ?? link) !== link) return
     this.#outlet = undefined
-    this.blame(new ManyhandsError('peer-lost', reason.message))
+    if (this.#ticket.generation === 0 || this.#heard || this.#reconnected >= mostReconnects)
+      return this.blame(new ManyhandsError('peer-lost', reason.message))
+    this.#reconnected += 1
+    this.#introduced = false
+    this.#reach()
   }
 
   /** The last stage's doing, or loss. */
@@ -180,6 +190,7 @@ export class Asking {
     if (message.t === 'fault') return this.#wait(fromWire(message.error))
     if (!('generation' in message) || message.generation !== this.#ticket.generation) return
     if (message.t === 'gap' && message.link === promptLink(this.#ticket)) {
+      this.#heard = true
       this.#prompt.go(this.#key(message.link, this.#tensors.prompt), via, message.held)
       // Nothing follows in this generation: what is asked for is signed at once.
       void this.#prompt.flush()
@@ -213,7 +224,14 @@ export class Asking {
     this.#outlet = undefined
     this.#introduced = false
     this.#blamed = false
+    this.#heard = false
+    this.#reconnected = 0
     this.#answer.begin(this.#key(answerLink(ticket), this.#tensors.answer), this.host)
+    this.#reach()
+  }
+
+  #reach(): void {
+    const ticket = this.#ticket
     const current = () => ticket === this.#ticket && !this.#over
     this.#ports.link(this.host.peer).then(
       (outlet) => {

@@ -40,9 +40,9 @@ export class AnswerHost {
   readonly #ring: OutLink
   readonly #logits: LogitsLink
   readonly #watch: RoundWatch
-  /** Where the requester is heard from in this generation, and whether it has said what it holds. */
+  /** Where the requester is heard from; and where the answer goes, once it has said in this generation what it holds. */
   #requester: Outlet | undefined
-  #requesterAsked = false
+  #answering: Outlet | undefined
   #gone: ReturnType<typeof setTimeout> | undefined
   #start: Start | undefined
   readonly #promptParts: Bytes[] = []
@@ -90,7 +90,7 @@ export class AnswerHost {
     if (sampling) this.#logits.enter(this.#session.linkKey(logitsLink(ticket), 1), { peer, key }, this.#session.self)
     if (generation === 0) return
     this.#answer.stop()
-    this.#requesterAsked = false
+    this.#answering = undefined
     // The server's word may not reach the requester: it is passed on.
     this.#requester?.sendMessage({ t: 'open', ticket })
     // All is done but the requester's last word: whoever was called back may go again.
@@ -153,7 +153,8 @@ export class AnswerHost {
   }
 
   /** Its channel closed: it is waited for, and the ring goes on until too much is unacknowledged. */
-  requesterLost(): void {
+  requesterLost(link: Outlet): void {
+    if ((this.#requester ?? link) !== link) return
     this.#requester = undefined
     if (this.#over || this.#gone !== undefined) return
     this.#gone = setTimeout(() => {
@@ -350,8 +351,9 @@ export class AnswerHost {
 
   /** The requester has said what it holds; in return it hears what is held of its prompt. */
   #sendAnswer(via: Outlet, held: number): void {
-    if (this.#requesterAsked) return
-    this.#requesterAsked = true
+    // Said again on another link, where the one before broke before anything came of it.
+    if (this.#answering === via) return
+    this.#answering = via
     this.#requester = via
     clearTimeout(this.#gone)
     this.#gone = undefined
@@ -359,14 +361,15 @@ export class AnswerHost {
     const { session, generation } = ticket
     const { decoder } = this.#ports.engine.manifest
     const tensors = decoder ? 1 : this.#ports.engine.outputSpecs.length
+    if (generation > 0) {
+      const { promptLength = 0, answered = 0 } = this.#start ?? {}
+      // One that has the prompt, signed for, and its tokens from itself needs nothing more.
+      const complete = promptLength > 0 && this.#prompt.held === promptLength && answered === 0
+      const asked = complete ? promptLength + this.#tokens.length : this.#prompt.held
+      via.sendMessage({ t: 'gap', session, link: promptLink(ticket), generation, held: asked })
+    }
     this.#answer.go(this.#session.linkKey(answerLink(ticket), tensors), via, held)
     if (this.#end) this.#sayEnd()
-    if (generation === 0) return
-    const { promptLength = 0, answered = 0 } = this.#start ?? {}
-    // One that has the prompt, signed for, and its tokens from itself needs nothing more.
-    const complete = promptLength > 0 && this.#prompt.held === promptLength && answered === 0
-    const asked = complete ? promptLength + this.#tokens.length : this.#prompt.held
-    via.sendMessage({ t: 'gap', session, link: promptLink(ticket), generation, held: asked })
   }
 
   #acknowledged(position: number): void {
@@ -432,7 +435,7 @@ export class AnswerHost {
   #sayEnd(): void {
     const { ticket } = this.#session
     void this.#answer.flush().then(() => {
-      if (ticket === this.#session.ticket && this.#requesterAsked) this.#requester?.sendMessage(this.#endMessage())
+      if (ticket === this.#session.ticket) this.#answering?.sendMessage(this.#endMessage())
     })
   }
 

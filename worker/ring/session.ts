@@ -41,6 +41,9 @@ export interface SessionPorts {
   ended(session: StageSession): void
 }
 
+/** A link that breaks while a generation begins is made anew so often; then the server is told. */
+const mostReconnects = 2
+
 /** What a standby has run already and brings along. */
 export interface Warm {
   /** The name of its cache in the engine. */
@@ -67,8 +70,13 @@ export class StageSession {
   /** Rows run, as far as they are still those that were received. */
   #ran: number
   #queued = false
-  /** This generation's rows are agreed with the upstream neighbour. */
+  /** This generation's rows are agreed with the upstream neighbour; and so many of them are passed on. */
   #resumed = false
+  #resumedAt: number | undefined
+  /** The links in use, once something has come or gone on them. */
+  #upOutlet: Outlet | undefined
+  #nextOutlet: Outlet | undefined
+  #reconnected = 0
   /** The next stage has said from where it wants rows. */
   #asked = false
   /** Resolved then, or when it won't any more. */
@@ -149,6 +157,9 @@ export class StageSession {
     this.#ticket = ticket
     this.#index = index
     this.#resumed = false
+    this.#resumedAt = undefined
+    this.#upOutlet = undefined
+    this.#reconnected = 0
     this.#asked = false
     this.#whenAsked.resolve()
     this.#whenAsked = deferred<void>()
@@ -165,6 +176,7 @@ export class StageSession {
   /** A word from the host: where everybody goes on from in this generation. */
   resumeRing(rows: number): void {
     const { session, generation } = this.#ticket
+    this.#resumedAt = rows
     this.#toNext({ t: 'resume', session, generation, rows })
   }
 
@@ -239,12 +251,24 @@ export class StageSession {
     }
   }
 
-  /** A peer went away: the server says how it goes on. */
-  peerLost(peer: PeerId, reason: ManyhandsError): void {
-    if (this.#host && peer === this.#ticket.requester.peer) return this.#host.requesterLost()
-    if (peer !== this.#nextStage.peer && peer !== this.#in.sender) return
-    if (this.#host?.neighbourLost()) return
-    this.blame(peer, new ManyhandsError('peer-lost', reason.message))
+  /**
+   * A link to a peer is gone. In the middle of things the server says how it goes on; one that has not agreed yet where this
+   * generation begins is made anew by whoever sends on it.
+   */
+  peerLost(peer: PeerId, reason: ManyhandsError, link: Outlet): void {
+    if (this.#host && peer === this.#ticket.requester.peer) return this.#host.requesterLost(link)
+    const { generation } = this.#ticket
+    const down = peer === this.#nextStage.peer && (this.#nextOutlet ?? link) === link
+    const up = peer === this.#in.sender && (this.#upOutlet ?? link) === link
+    if ((up || down) && this.#host?.neighbourLost()) return
+    const error = new ManyhandsError('peer-lost', reason.message)
+    if (up && (generation === 0 || this.#in.begun)) return this.blame(peer, error)
+    if (!down) return
+    if (generation === 0 || this.#asked || this.#reconnected >= mostReconnects) return this.blame(peer, error)
+    this.#reconnected += 1
+    this.#nextOutlet = undefined
+    this.#reach(peer)
+    if (this.#resumedAt !== undefined) this.resumeRing(this.#resumedAt)
   }
 
   // ---- Ends --------------------------------------------------------------------------------------------------------
@@ -334,13 +358,19 @@ export class StageSession {
     for (const { peer } of [ticket.requester, ...ticket.stages]) this.#parties.add(peer)
     const upstream = (ticket.stages[this.#index - 1] ?? ticket.stages.at(-1)) as TicketStage
     this.#in.begin(this.linkKey(this.#index, this.#ports.engine.inputSpecs.length), upstream)
-    const next = this.#nextStage
-    this.#next = next.peer === this.#ports.identity.id ? Promise.resolve(this.self) : this.#connect(next.peer)
-    if (ticket.generation === 0) this.#resumed = true
-    this.#whenConnected((outlet) => {
-      if (ticket.generation === 0) this.#gap(0, outlet)
-    })
+    this.#nextOutlet = undefined
+    this.#reach(this.#nextStage.peer)
+    if (ticket.generation === 0) {
+      this.#resumed = true
+      this.#whenConnected((outlet) => this.#gap(0, outlet))
+    }
     this.#host?.enter()
+  }
+
+  /** Connects to the next stage and opens this generation there. One that can't be reached is told to the server. */
+  #reach(peer: PeerId): void {
+    this.#next = peer === this.#ports.identity.id ? Promise.resolve(this.self) : this.#connect(peer)
+    this.#whenConnected((outlet) => (this.#nextOutlet = outlet))
   }
 
   async #connect(peer: PeerId): Promise<Outlet> {
@@ -354,7 +384,7 @@ export class StageSession {
     this.#whenConnected((outlet) => outlet.sendMessage(message))
   }
 
-  /** For as long as the ticket is the same. A next stage that can't be reached is told to the server. */
+  /** For as long as the ticket is the same. */
   #whenConnected(use: (outlet: Outlet) => void): void {
     const ticket = this.#ticket
     const { peer } = this.#nextStage
@@ -366,8 +396,11 @@ export class StageSession {
   }
 
   #resume(rows: number, via: Outlet): void {
-    if (this.#resumed) return
+    // Said again on another link, where the one before broke.
+    if (this.#resumed && (via === this.#upOutlet || this.#in.begun)) return
+    const again = this.#resumed
     this.#resumed = true
+    this.#upOutlet = via
     this.#in.history.truncate(rows)
     this.#ran = Math.min(this.#ran, this.#in.history.end)
     // A standby ran the row that the next token is chosen from, and chose none.
@@ -376,7 +409,7 @@ export class StageSession {
     const { session, generation } = this.#ticket
     via.sendMessage({ t: 'gap', session, link: this.#index, generation, held: this.#in.held })
     this.#work()
-    if (this.#host) return
+    if (this.#host || again) return
     this.#out.history.truncate(rows)
     this.resumeRing(rows)
   }
@@ -386,6 +419,7 @@ export class StageSession {
     this.#asked = true
     this.#whenAsked.resolve()
     // Whatever follows goes the way that was answered from, behind what is sent on it.
+    this.#nextOutlet = via
     this.#next = Promise.resolve(via)
     this.#out.go(this.#outKey, via, held)
   }

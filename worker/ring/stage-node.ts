@@ -92,8 +92,8 @@ export class StageNode {
       step: (link, step) => this.#step(link, step),
       message: (link, message) => this.#message(link, message),
       custody: (link, signedChunk) => this.#custody(link, signedChunk),
-      closed: (peer, reason) => {
-        for (const session of this.#sessions.values()) session.peerLost(peer, reason)
+      closed: (peer, reason, link) => {
+        for (const session of this.#sessions.values()) session.peerLost(peer, reason, link)
         this.shadows.peerLost(peer, reason)
         this.#feeds.peerLost(peer)
       },
