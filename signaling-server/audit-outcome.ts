@@ -20,6 +20,8 @@ export interface Examined {
   /** Those who had found the producer's work right before, to the bit. */
   readonly before: readonly Work[]
   readonly conclusion: Conclusion
+  /** What an agreement counts for now. */
+  readonly weight: number
 }
 
 export interface Changes {
@@ -50,7 +52,7 @@ export function changesOf(draft: Draft, examined: Examined, struck: (backendKey:
     for (const peer of struck(key)) draft.forgive(peer)
   }
   for (const { peer, backendKey } of all) {
-    if (!losers.includes(peer)) draft.agreed(peer, job.rows)
+    if (!losers.includes(peer)) draft.agreed(peer, job.rows, examined.weight)
     else if (!isQuarantined(draft.backend(backendKey))) {
       if (draft.lost(peer)) barred.push(peer)
       writes.push({

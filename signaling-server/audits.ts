@@ -8,23 +8,25 @@ import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
-import { compareToProducer, verdictOf, type Reexecution, type Work } from './audit-case.ts'
+import { linkEnds } from '../protocol/ticket.ts'
+import { compareToProducer, verdictOf, type Work } from './audit-case.ts'
 import { changesOf, type Changes, type Conclusion } from './audit-outcome.ts'
 import { stageChunks, stageJobs, type Party, type StageJob } from './audit-plan.ts'
 import { signedHashes } from './audit-run.ts'
-import { AuditRuns, type Examination, type RunResult } from './audit-runs.ts'
+import { AuditorChoice, type Case, type Why } from './audit-choice.ts'
+import { AuditRuns, type RunResult } from './audit-runs.ts'
 import { Disputes } from './disputes.ts'
 import { KeptSessions, type Job, type KeptSession, type Participant } from './kept-sessions.ts'
 import type { Serving } from './routing.ts'
-import { settled } from './settlement.ts'
+import { expectedRows, settled } from './settlement.ts'
 import type { Standings } from './standings.ts'
 import type { Store } from './store.ts'
-import { afterAudit, auditShare, canaryShareOf, quietNetwork, recheckShareOf } from './trust/audit-policy.ts'
-import { chooseAuditor, chooseReferees, type Candidate } from './trust/auditors.ts'
+import { afterAudit, agreementWeight, auditShare, canaryShareOf, quietNetwork, recheckShareOf } from './trust/audit-policy.ts'
 import { jobsToRecheck } from './trust/backtrack.ts'
 import { backendKey } from './trust/quarantine.ts'
 import type { Known } from './trust/standing.ts'
 import type { EndedSession } from './trust-port.ts'
+import { Withheld } from './withheld.ts'
 
 export interface AuditsPorts {
   readonly identity: Identity
@@ -50,23 +52,6 @@ export interface AuditsPorts {
   failed(thrown: unknown): void
 }
 
-/** Why a piece of work is examined. What is not drawn is done by those who have shown themselves. */
-type Why = 'drawn' | 'recheck' | 'backtrack' | 'dispute' | 'canary'
-
-interface Case extends Examination {
-  readonly why: Why
-  readonly of: Job
-  /** Whose turn it is: for a canary; until it has been tried. */
-  auditor?: PeerId
-  readonly works: Reexecution[]
-  /** Auditors that it did not work out with. */
-  readonly failed: Set<PeerId>
-  /** `auditor/source` of rows that did not come, or not as they were signed. */
-  readonly badSources: Set<string>
-  tries: number
-  running: boolean
-}
-
 /** Times that a re-execution is begun for one vote: another source, another auditor, and once more. */
 const mostTries = 3
 /** Examinations at once; what is drawn beyond is not audited. */
@@ -75,10 +60,6 @@ const maxCases = 10_000
 const maxLookedAt = 500
 /** Peers whose strikes may turn out to be their backend's. */
 const maxStruck = 1_000
-/** Times in a row that a stage did not hand over its own rows before it is held back, and for how long it is. */
-const mostWithheld = 3
-const withheldMs = 10 * 60_000
-
 type Of<T extends ClientMessage['t']> = Extract<ClientMessage, { t: T }>
 
 export class Audits {
@@ -103,12 +84,18 @@ export class Audits {
   /** In the order in which they wait for somebody. */
   readonly #cases = new Set<Case>()
   readonly #struck = new Map<string, PeerId[]>()
-  readonly #withheld = new Map<PeerId, { readonly times: number; readonly at: number }>()
+  readonly #withheld = new Withheld()
+  readonly #choice: AuditorChoice
   #network = quietNetwork
 
   constructor(ports: AuditsPorts) {
     this.#ports = ports
     this.#runs = new AuditRuns(ports)
+    this.#choice = new AuditorChoice({
+      ...ports,
+      isBusy: (peer) => this.#runs.isBusy(peer),
+      tried: (c, auditor) => this.#tried(c, auditor),
+    })
   }
 
   get underWay(): number {
@@ -117,14 +104,16 @@ export class Audits {
 
   /** Did not hand over what it must keep, several times in a row: what it computes can't be checked. */
   withholds(peer: PeerId): boolean {
-    return (this.#withheld.get(peer)?.times ?? 0) >= mostWithheld
+    return this.#withheld.has(peer)
   }
 
   /** Never rejects; resolves when its audits are drawn. */
   async ended(ended: EndedSession, { promptHash }: Receipt): Promise<void> {
-    if (ended.custody.failed > 0) return
+    // Whom signatures prove wrong needs no audit.
+    if (ended.custody.named.length > 0) return
     try {
       const kept = await this.#keep(ended, promptHash)
+      for (const peer of unproven(ended)) this.#withheld.note(peer, this.#ports.uptime())
       const now = this.#ports.now()
       for (const job of kept.jobs) {
         if (this.#ports.random() < auditShare(this.#ports.standings.known(job.job.peer), this.#network, now)) this.#examine(job, 'drawn')
@@ -167,16 +156,16 @@ export class Audits {
 
   tick(): void {
     this.#runs.tick()
-    this.#kept.forgetOld(this.#ports.uptime())
     const now = this.#ports.uptime()
+    this.#kept.forgetOld(now)
     this.#disputes.forgetOld(now)
-    for (const [peer, { at }] of this.#withheld) if (now - at > withheldMs) this.#withheld.delete(peer)
+    this.#withheld.forgetOld(now)
     this.#pump()
   }
 
   // ---- What is examined ------------------------------------------------------------------------------------------------
 
-  async #keep({ session, request, asked, ledger }: EndedSession, promptHash: string): Promise<KeptSession> {
+  async #keep({ session, request, asked, ledger, custody }: EndedSession, promptHash: string): Promise<KeptSession> {
     const jobs: Job[] = []
     const peers = new Set(ledger.tickets.flatMap((t) => t.stages.map((s) => s.peer)))
     const participants: Participant[] = [...peers].map((peer) => ({ peer, prefix: this.#ports.standings.known(peer).prefix }))
@@ -193,7 +182,8 @@ export class Audits {
       jobs,
       pending: 0,
       wrong: false,
-      settled: false,
+      // What was not all proven stays provisional.
+      settled: custody.failed > 0,
     }
     for (const job of await stageJobs(ledger)) {
       const { peer, backend, revision, chunks } = job
@@ -212,7 +202,18 @@ export class Audits {
   #examine(of: Job, why: Why, auditor?: PeerId): void {
     if (of.open || this.#cases.size >= maxCases || !KeptSessions.isUsable(of.of, this.#ports.uptime())) return
     const producer: Work = { ...of.producer, rank: this.#ports.standings.rank(of.job.peer) }
-    const c: Case = { why, of, job: of.job, producer, works: [], failed: new Set(), badSources: new Set(), tries: 0, running: false }
+    const c: Case = {
+      why,
+      of,
+      job: of.job,
+      producer,
+      works: [],
+      failed: new Set(),
+      badSources: new Set(),
+      sides: [],
+      tries: 0,
+      running: false,
+    }
     if (auditor !== undefined) c.auditor = auditor
     of.open = true
     of.of.pending += 1
@@ -234,72 +235,23 @@ export class Audits {
 
   #advance(c: Case): void {
     if (c.tries >= mostTries || !KeptSessions.isUsable(c.of.of, this.#ports.uptime())) return this.#weigh(c, 0)
-    const fit = this.#candidates(c)
-    const chosen = this.#choose(
-      c,
-      fit.filter((f) => !this.#runs.isBusy(f.peer)),
-    )
-    // Nobody could do it; or all who could are at work, and it waits.
-    if (!chosen) return this.#couldAny(c, fit) ? undefined : this.#weigh(c, 0)
-    const { volunteer } = chosen
-    const source = this.#source(c, volunteer.peer) as Party
+    const chosen = this.#choice.choose(c)
+    if (chosen === 'busy') return
+    if (chosen === 'nobody') return this.#weigh(c, 0)
+    const { auditor, source } = chosen
     c.running = true
     c.tries += 1
     delete c.auditor
-    this.#runs.start(c, volunteer, this.#ports.standings.rank(volunteer.peer), source, (result) =>
-      this.#over(c, volunteer.peer, source, result),
-    )
+    this.#runs.start(c, auditor, this.#ports.standings.rank(auditor.peer), source, (result) => this.#over(c, auditor.peer, source, result))
   }
 
-  #candidates(c: Case): (Candidate & { readonly volunteer: Serving })[] {
-    const { job, of, works, failed } = c
-    const here: (Candidate & { readonly volunteer: Serving })[] = []
-    for (const v of this.#ports.serving(job.revision)) {
-      const { blocks, ready } = v.holding
-      if (blocks.first !== job.first || blocks.end !== job.end || ready.rowLimit < job.maxRows) continue
-      // Of a wasm host no logits are kept, so only its like can say whether they are right.
-      if (job.last && job.backend === 'wasm' && ready.backend !== 'wasm') continue
-      if (v.positions + job.rows > ready.cachePositions && job.sampling) continue
-      if (failed.has(v.peer) || works.some((w) => w.peer === v.peer) || of.agreed.some((w) => w.peer === v.peer)) continue
-      if (!this.#source(c, v.peer)) continue
-      here.push({ ...this.#ports.standings.known(v.peer), wasm: ready.backend === 'wasm', volunteer: v })
-    }
-    return here
-  }
-
-  #couldAny(c: Case, fit: readonly Candidate[]): boolean {
-    if (c.why === 'canary' && c.works.length === 0) return fit.some((f) => f.peer === c.auditor)
-    return chooseReferees(fit, this.#involved(c), 1, this.#ports.now(), this.#ports.random).length > 0
-  }
-
-  #choose<C extends Candidate & { readonly volunteer: Serving }>(c: Case, among: readonly C[]): C | undefined {
-    const { now, random } = this.#ports
-    if (c.works.length > 0) return chooseReferees(among, this.#involved(c), 1, now(), random)[0]
-    if (c.why === 'canary') return among.find((a) => a.peer === c.auditor)
-    if (c.why !== 'drawn') return chooseReferees(among, this.#involved(c), 1, now(), random)[0]
-    const chosen = chooseAuditor(among, this.#involved(c), now(), random)
-    if (!chosen || this.#runs.isBusy(chosen.peer) || random() >= canaryShareOf(chosen, now())) return chosen
-    // In its stead it is tried with work whose outcome is known; it can't tell which it was given.
-    const known = this.#kept.canary(c.job.revision, c.job.first, c.job.end, chosen.peer, this.#ports.uptime(), random)
-    if (!known) return chosen
-    this.#examine(known, 'canary', chosen.peer)
-    const others = among.filter((a) => a.peer !== chosen.peer)
-    return chooseAuditor(others, this.#involved(c), now(), random)
-  }
-
-  /** Everybody who had a part in the session, or in this. */
-  #involved({ of, works }: Case): Known[] {
-    const { standings } = this.#ports
-    return [
-      ...of.of.participants.map(({ peer, prefix }) => ({ ...standings.known(peer), prefix })),
-      ...works.map((w) => standings.known(w.peer)),
-    ]
-  }
-
-  /** One end of the link that its rows came by, at first by chance: whom they are asked of says nothing. */
-  #source({ job, badSources }: Case, auditor: PeerId): Party | undefined {
-    const there = job.sources.filter(({ peer }) => !badSources.has(`${auditor}/${peer}`) && this.#ports.online(peer))
-    return there[Math.floor(this.#ports.random() * there.length)]
+  /** It can't tell which work it was given. */
+  #tried({ job }: Case, auditor: Known): boolean {
+    const { now, uptime, random } = this.#ports
+    if (random() >= canaryShareOf(auditor, now())) return false
+    const known = this.#kept.canary(job.revision, job.first, job.end, auditor.peer, uptime(), random)
+    if (known) this.#examine(known, 'canary', auditor.peer)
+    return known !== undefined
   }
 
   // ---- What comes of it ------------------------------------------------------------------------------------------------
@@ -314,7 +266,7 @@ export class Audits {
         break
       case 'source':
         c.badSources.add(`${auditor}/${source.peer}`)
-        if (source.peer === c.job.peer) this.#withholds(source.peer)
+        if (source.peer === c.job.peer) this.#withheld.note(source.peer, this.#ports.uptime())
         break
       case 'auditor':
         c.failed.add(auditor)
@@ -326,11 +278,6 @@ export class Audits {
     this.#pump()
   }
 
-  #withholds(peer: PeerId): void {
-    const times = (this.#withheld.get(peer)?.times ?? 0) + 1
-    if (this.#withheld.size < maxStruck) this.#withheld.set(peer, { times, at: this.#ports.uptime() })
-  }
-
   /** @param available 0 when nobody is left who could be asked */
   #weigh(c: Case, available: number): void {
     const [first] = c.works
@@ -338,10 +285,16 @@ export class Audits {
     if (c.works.length === 1) {
       // Two who agree need nobody else.
       if (compareToProducer(c.producer, first) === 'same') return void this.#conclude(c, { t: 'agreed' })
-      if (available > 0) this.counts.mismatches += 1
+      if (available > 0) this.#mismatch(c, first.peer)
     }
     const verdict = verdictOf([c.producer, ...c.works], available)
     if (verdict.t !== 'more') void this.#conclude(c, verdict)
+  }
+
+  #mismatch(c: Case, auditor: PeerId): void {
+    this.counts.mismatches += 1
+    c.sides = [c.job.peer, auditor]
+    for (const peer of c.sides) this.#ports.standings.dispute(peer, true)
   }
 
   /** Everything that follows, in one commit; what is looked at next, after it. */
@@ -359,6 +312,7 @@ export class Audits {
     const right =
       isWrong || conclusion.t === 'void' ? [] : works.filter((w) => conclusion.t !== 'lost' || !conclusion.losers.includes(w.peer))
     of.open = false
+    const weight = agreementWeight(this.#network)
     let changes: Changes | undefined
     let receipt: Receipt | undefined
     const written = await standings
@@ -367,7 +321,7 @@ export class Audits {
         kept.pending -= 1
         of.agreed.push(...right)
         const struck = (key: string) => this.#struck.get(key) ?? []
-        const decided = changesOf(draft, { job, producer, works, before, conclusion }, struck, now())
+        const decided = changesOf(draft, { job, producer, works, before, conclusion, weight }, struck, now())
         changes = decided
         receipt = await this.#settledReceipt(kept)
         return [...decided.writes, ...(receipt ? [{ t: 'receipt', receipt } as const] : [])]
@@ -376,10 +330,11 @@ export class Audits {
         this.#ports.failed(thrown)
         return false
       })
+    for (const peer of c.sides) standings.dispute(peer, false)
     if (!written) of.agreed = of.agreed.filter((w) => !right.some((r) => r === w))
     if (right.length > 0 && written) {
       of.checked ||= right.some((w) => w.rank === 'proven' || w.rank === 'anchor')
-      this.#withheld.delete(producer.peer)
+      this.#withheld.forgive(producer.peer)
     }
     this.#count(conclusion, producerLost)
     if (isNews) this.#tellWrong(kept, job, changes?.losers ?? [], producerLost)
@@ -461,4 +416,16 @@ export class Audits {
     kept.settled = true
     this.#ports.send(kept.requester, { t: 'receipt', receipt })
   }
+}
+
+/** Stages at the ends of links of which rows are missing: one of the two did not sign. */
+function unproven({ ledger, manifest, done }: EndedSession): Set<PeerId> {
+  const { ticket } = ledger
+  const peers = new Set<PeerId>()
+  for (const [link, { from, to }] of expectedRows(ticket, manifest, done) ?? []) {
+    const ends = linkEnds(ticket, link)
+    if (!ends || link >= ticket.stages.length || ledger.rows(link) >= to - from) continue
+    peers.add(ends.from).add(ends.to)
+  }
+  return peers
 }

@@ -51,7 +51,8 @@ const states: Record<Rank, StandingInfo['state']> = { anchor: 'anchor', proven: 
 /** The standings as one commit is about to leave them. */
 export interface Draft {
   known(peer: PeerId): Known
-  agreed(peer: PeerId, rows: number): void
+  /** @param weight what an agreement counts for now */
+  agreed(peer: PeerId, rows: number, weight: number): void
   /** @returns true when it is barred by this one */
   lost(peer: PeerId): boolean
   /** Its strikes were its backend's. */
@@ -66,6 +67,8 @@ export class Standings {
   readonly #prefixOf = new Map<PeerId, string>()
   readonly #prefixes = new Map<string, PrefixStanding>()
   readonly #backends = new Map<string, BackendRecord>()
+  /** Sides of mismatches that are being decided, of how many each. */
+  readonly #disputed = new Map<PeerId, number>()
   /** Commits go one after another: each sees what the one before has left. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -117,13 +120,20 @@ export class Standings {
     return compareTrust(this.known(a), this.known(b)) <= 0 ? a : b
   }
 
+  /** A mismatch that it is a side of is to be decided, or has been. */
+  dispute(peer: PeerId, begins: boolean): void {
+    const left = (this.#disputed.get(peer) ?? 0) + (begins ? 1 : -1)
+    if (left > 0) this.#disputed.set(peer, left)
+    else this.#disputed.delete(peer)
+  }
+
   backend(key: string): BackendRecord {
     return this.#backends.get(key) ?? unknownBackend
   }
 
   info(peer: PeerId): StandingInfo {
     const { rank, agreements, needed, strikes } = explain(this.known(peer), this.#ports.now())
-    return { state: states[rank], agreements, needed, strikes, rows: (this.#peers.get(peer) ?? unknownPeer).rows }
+    return { state: states[rank], agreements: Math.floor(agreements), needed, strikes, rows: (this.#peers.get(peer) ?? unknownPeer).rows }
   }
 
   /**
@@ -147,9 +157,9 @@ export class Standings {
       }
       const writes = await decide({
         known: (peer) => this.#knownAs(peer, keptOf(peer)),
-        agreed: (peer, rows) => {
+        agreed: (peer, rows, weight) => {
           const kept = keptOf(peer)
-          peers.set(peer, { ...afterAgreement(kept), rows: kept.rows + rows })
+          peers.set(peer, { ...afterAgreement(kept, weight), rows: kept.rows + rows })
         },
         lost: (peer) => {
           const kept = keptOf(peer)
@@ -213,7 +223,7 @@ export class Standings {
   #knownAs(peer: PeerId, standing: Standing): Known {
     const prefix = this.#prefixOf.get(peer)
     const prefixBars = prefix === undefined ? 0 : barsAt(this.#prefixes.get(prefix), this.#ports.now())
-    return { peer, standing, anchor: this.#ports.anchors.has(peer), prefix, prefixBars }
+    return { peer, standing, anchor: this.#ports.anchors.has(peer), prefix, prefixBars, disputed: this.#disputed.has(peer) }
   }
 
   #tell(peer: PeerId): void {

@@ -304,7 +304,7 @@ function receiptOf({ session, stages, serverKey }: Ticket, issuedAt: number): Re
 
 function endedOf(ticket: Ticket, chunks: ReadonlyMap<number, readonly Chunk[]>): EndedSession {
   const { session, requester, sampling, maxPositions } = ticket
-  const ledger = { ticket, tickets: [ticket], chunks: (_: number, link: number) => chunks.get(link) ?? [] }
+  const ledger = { ticket, tickets: [ticket], chunks: (_: number, link: number) => chunks.get(link) ?? [], rows: () => Infinity }
   return {
     session,
     request: session,
