@@ -55,6 +55,8 @@ export interface StageApi {
   shadow(ticket: ShadowTicket): void
   reveal(reveal: Reveal): void
   closeShadow(shadow: SessionId): void
+  /** Keys whose tickets are good from now on: another server may have taken over. */
+  setServerKeys(keys: readonly string[]): void
   setPower(power: number): void
   setPaused(paused: boolean): void
   /** Answers as soon as the compute side can: one that is stuck never does. */

@@ -28,6 +28,8 @@ export class StageService implements StageApi {
   readonly #stopping = new AbortController()
   #engine: StageEngine | undefined
   #node: StageNode | undefined
+  /** One list for all who check tickets, changed in place. */
+  readonly #serverKeys: string[] = []
   #power = 1
   #paused = false
   #statsTimer: ReturnType<typeof setTimeout> | undefined
@@ -49,7 +51,8 @@ export class StageService implements StageApi {
       }
       this.#engine = engine
       void engine.lost.then((reason) => onEvent({ t: 'lost', error: asError(reason, 'engine-failed').toWire() }))
-      const node: StageNode = new StageNode(request.identity, request.revision, request.serverKeys, engine, {
+      this.setServerKeys(request.serverKeys)
+      const node: StageNode = new StageNode(request.identity, request.revision, this.#serverKeys, engine, {
         dial: (peer) => onEvent({ t: 'dial', peer }),
         released: (channel) => onEvent({ t: 'released', channel }),
         opened: (ticket) => onEvent({ t: 'opened', ticket }),
@@ -107,6 +110,10 @@ export class StageService implements StageApi {
 
   closeShadow(shadow: SessionId): void {
     this.#node?.shadows.close(shadow)
+  }
+
+  setServerKeys(keys: readonly string[]): void {
+    this.#serverKeys.splice(0, this.#serverKeys.length, ...keys)
   }
 
   setPower(power: number): void {

@@ -1,5 +1,5 @@
 /** Which server a peer goes to, without any server: what it is told, what it finds, and where that ends. */
-import { expect, it } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { ServerInfo } from './discovery.ts'
 import { hintMs, maxMoves, movesWindowMs, ServerMoves } from './server-moves.ts'
@@ -28,6 +28,9 @@ function peer(down: readonly string[] = []) {
   return { moves, time, went, socket }
 }
 
+const cleanUp: (() => void)[] = []
+afterEach(() => cleanUp.splice(0).forEach((end) => end()))
+
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
 it('goes where it is told, and stays when that can’t be found', async () => {
@@ -44,7 +47,11 @@ it('goes where it is told, and stays when that can’t be found', async () => {
 
 it('is not sent round for ever: a few moves at a time, and a mere hint is followed once in a while', async () => {
   const { moves, time } = peer()
-  for (let i = 0; i < maxMoves; i++) expect(moves.moved(i % 2 ? a : b, true)).toBe(true)
+  cleanUp.push(() => moves.close())
+  for (let i = 0; i < maxMoves; i++) {
+    expect(moves.moved(i % 2 ? a : b, true)).toBe(true)
+    await settled()
+  }
   expect(moves.moved(a, true)).toBe(false)
   time.now += movesWindowMs
   expect(moves.moved(a, true)).toBe(true)

@@ -16,7 +16,7 @@ export interface ServerMovesPorts {
 
 /** Dials of its own server that fail before another is tried: one may be a restart. */
 const failuresBefore = 2
-/** Moves to whoever has a swarm, within the window; past them it waits where it is. */
+/** Moves within the window; past them it waits where it is, and asks again after another one. */
 export const maxMoves = 3
 export const movesWindowMs = 10_000
 /** Between two moves to where there may be work, without a word of whose. */
@@ -31,6 +31,7 @@ export class ServerMoves {
   #looking = false
   #movedAt: number[] = []
   #hintAt = -Infinity
+  #later: ReturnType<typeof setTimeout> | undefined
 
   constructor(info: ServerInfo, ports: ServerMovesPorts) {
     this.#info = info
@@ -61,12 +62,25 @@ export class ServerMoves {
    */
   moved(url: string, certain: boolean): boolean {
     const now = this.#ports.uptime()
-    this.#movedAt = this.#movedAt.filter((at) => now - at < movesWindowMs)
-    if (certain ? this.#movedAt.length >= maxMoves : now - this.#hintAt < hintMs) return false
-    if (certain) this.#movedAt.push(now)
-    else this.#hintAt = now
+    if (!certain) {
+      if (now - this.#hintAt < hintMs) return false
+      this.#hintAt = now
+    } else if (this.#movesLately(now) >= maxMoves) {
+      // They may agree by then: this one is asked again.
+      this.#later ??= setTimeout(() => void this.#go(Promise.resolve(this.#info)), movesWindowMs)
+      return false
+    }
     void this.#go(this.#ports.discover(url))
     return true
+  }
+
+  close(): void {
+    clearTimeout(this.#later)
+  }
+
+  #movesLately(now: number): number {
+    this.#movedAt = this.#movedAt.filter((at) => now - at < movesWindowMs)
+    return this.#movedAt.length
   }
 
   async #tryAnother(): Promise<void> {
@@ -86,8 +100,11 @@ export class ServerMoves {
   }
 
   async #go(other: Promise<ServerInfo>): Promise<void> {
+    clearTimeout(this.#later)
+    this.#later = undefined
     const info = await this.#ports.socket.move(other)
     if (!info) return
+    this.#movedAt.push(this.#ports.uptime())
     this.#info = info
     this.#ports.arrived(info)
   }

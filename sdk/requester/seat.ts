@@ -86,6 +86,7 @@ export class Seat {
 
   close(reason: ManyhandsError): void {
     this.#first.reject(reason)
+    this.#moves.close()
     this.hub.close()
     this.socket.close()
   }

@@ -15,6 +15,7 @@ import { ControlSocket, type Welcome } from '../network/control-socket.ts'
 import { discover, fetchManifest, type ServerInfo } from '../network/discovery.ts'
 import { findModel } from '../network/find-model.ts'
 import { PeerHub } from '../network/peer-hub.ts'
+import { ServerMoves } from '../network/server-moves.ts'
 import type { DonateOptions, Donation, DonationState } from '../types.ts'
 import { firstState, loadingReasons, nextState } from './donation-state.ts'
 import { visitor, type HeldIdentity, type HoldIdentity } from './kept-identity.ts'
@@ -57,6 +58,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
   #held: HeldIdentity | undefined
   #socket: ControlSocket | undefined
   #hub: PeerHub | undefined
+  #moves: ServerMoves | undefined
   #welcome: Welcome | undefined
   /** Counts the welcomes: what is said again after one is not said on after the next. */
   #welcomes = 0
@@ -147,14 +149,29 @@ export class VolunteerDonation extends EventTarget implements Donation {
         gone: (id) => this.#holding?.host.api.dropChannel(id),
       })
       this.#hub = hub
-      this.#socket = new ControlSocket(this.#info, this.#held.identity, {
-        welcomed: (welcome) => this.#welcomed(welcome),
+      const socket = new ControlSocket(this.#info, this.#held.identity, {
+        welcomed: (welcome) => {
+          moves.welcomed(welcome.servers)
+          this.#welcomed(welcome)
+        },
         message: (message) => this.#message(message),
         lost: (reason) => {
+          moves.lost()
           if (this.#holding?.report) this.#settle()
           else this.#set({ phase: 'connecting', reason: `${reason.message} Trying again.` })
         },
       })
+      this.#socket = socket
+      const moves = new ServerMoves(this.#info, {
+        discover: (url) => discover(url, this.#options.signal),
+        socket,
+        arrived: (info) => {
+          this.#info = info
+          hub.move(info)
+        },
+        uptime: () => performance.now(),
+      })
+      this.#moves = moves
     } catch (thrown) {
       const error = asError(thrown)
       if (!error.retryable) return this.#end('failed', error.message)
@@ -168,6 +185,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#welcomes += 1
     this.#set({ peer: welcome.peer })
     void this.#hub?.welcomed(welcome)
+    this.#holding?.host.api.setServerKeys(welcome.serverKeys)
     if (this.#holding?.report) void this.#back(this.#holding, this.#holding.report, before === welcome.boot)
     else void this.#offer()
   }
@@ -256,12 +274,22 @@ export class VolunteerDonation extends EventTarget implements Donation {
         return this.#settle()
       case 'standing':
         return this.#set({ standing: message.standing })
+      case 'moved':
+        return this.#moved(message)
       case 'error':
         if (message.error.code !== 'rate-limited') this.#set({ reason: message.error.message })
         return
       default:
         return
     }
+  }
+
+  /** Another server has what it holds or wants; or, without a word of what, needs volunteers. */
+  #moved({ revision, url }: Extract<ServerMessage, { t: 'moved' }>): void {
+    const certain = revision !== undefined
+    if (!certain && (this.#holding || this.#finishing)) return
+    // Wherever it arrives, also back here, it says anew what it holds.
+    if (this.#moves?.moved(url, certain)) this.#welcome = undefined
   }
 
   // ---- Serving -----------------------------------------------------------------------------------------------------
@@ -425,6 +453,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     // The worker first: stop means stop, whatever the network does.
     await holding?.host.end()
     this.#hub?.close()
+    this.#moves?.close()
     this.#socket?.close()
     this.#held?.release()
     this.#set({ phase, reason, sessions: 0, rowsPerSecond: 0 })

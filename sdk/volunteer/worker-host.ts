@@ -35,6 +35,7 @@ export function workerHost(): StageHost {
     shadow: (ticket) => void remote.shadow(ticket),
     reveal: (reveal) => void remote.reveal(reveal),
     closeShadow: (shadow) => void remote.closeShadow(shadow),
+    setServerKeys: (keys) => void remote.setServerKeys(keys),
     setPower: (power) => void remote.setPower(power),
     setPaused: (paused) => void remote.setPaused(paused),
     alive: () => remote.alive(),
