@@ -174,14 +174,16 @@ function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => Toy
       for (const deliver of held) deliver()
     },
   }
-  /** Pairs that were let connect again, and when: both ends notice a break, and the second's word is of the same. */
-  const breaks = new Map<string, number>()
+  /** Both ends notice a break, and the second's word is of the same. */
+  const breaks = new Map<string, { readonly at: number; readonly by: Set<PeerId> }>()
   ring.onLost = (by, lost) => {
     const serves = [ring.requester.id, ...serving.map(peer)]
+    if (plan.over || !serves.includes(by) || !serves.includes(lost)) return
     const pair = [by, lost].toSorted().join()
-    const now = performance.now()
-    if (plan.over || !serves.includes(by) || !serves.includes(lost) || now - (breaks.get(pair) ?? -Infinity) < sameBreakMs) return
-    breaks.set(pair, now)
+    const at = performance.now()
+    const known = breaks.get(pair)
+    if (known && at - known.at < sameBreakMs && !known.by.has(by)) return void known.by.add(by)
+    breaks.set(pair, { at, by: new Set([by]) })
     story.push('connected again')
     void ring.reroute(session, serving)
   }
