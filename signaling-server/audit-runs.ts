@@ -92,7 +92,7 @@ export class AuditRuns {
     const { peer, key } = auditor
     auditTicket(examination.job, shadow, { peer, key }, source, this.#ports.identity, {
       issuedAt,
-      expiresAt: issuedAt + ms + revealMs,
+      expiresAt: issuedAt + Math.ceil(ms) + revealMs,
     }).then(
       (ticket) => {
         if (this.#runs.get(shadow) === run && !this.#ports.send(peer, { t: 'shadow', ticket })) this.#end(run, { t: 'auditor' })
