@@ -28,7 +28,7 @@ const patience = 10
 
 /** Milliseconds that an auditor is waited for. @param msPerRow of a run of one row, at full power */
 export const runMs = (rows: number, msPerRow: number, power: number): number =>
-  Math.min(mostRunMs, leastRunMs + (patience * rows * msPerRow) / Math.max(0.05, power))
+  Math.ceil(Math.min(mostRunMs, leastRunMs + (patience * rows * msPerRow) / Math.max(0.05, power)))
 
 export interface RunTimes {
   /** Wall time, ms since 1970. */

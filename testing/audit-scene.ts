@@ -4,13 +4,14 @@
  * whoever computes it again honestly comes to another hash where somebody lied.
  */
 import { randomBytes } from 'node:crypto'
+import * as v from 'valibot'
 import { toHex, utf8 } from '../protocol/bytes.ts'
 import type { Chunk } from '../protocol/custody.ts'
 import { sha256, sha256Bytes } from '../protocol/hash.ts'
 import type { Hash, PeerId, SessionId } from '../protocol/ids.ts'
 import { sign, type Identity } from '../protocol/keys.ts'
 import { signReceipt, type Receipt } from '../protocol/receipt.ts'
-import type { ServerMessage, StandingInfo } from '../protocol/server-messages.ts'
+import { serverMessageSchema, type ServerMessage, type StandingInfo } from '../protocol/server-messages.ts'
 import { inputsHash, type ShadowTicket } from '../protocol/shadow.ts'
 import { answerLink, logitsLink, promptLink, ringLink, sessionLinks, type Ticket } from '../protocol/ticket.ts'
 import { Audits } from '../signaling-server/audits.ts'
@@ -118,12 +119,17 @@ export class AuditScene {
 
   /** Holds one of the two blocks. */
   async join(n: number, block: number, manner: Manner = 'honest', ready: Partial<typeof usualReady> = {}): Promise<PeerId> {
-    const v = holder(n, revision, { first: block, end: block + 1 }, { ...usualReady, cachePositions: 2048, ...ready }) as Serving
+    const volunteer = holder(
+      n,
+      revision,
+      { first: block, end: block + 1 },
+      { ...usualReady, msPerRow: 7.3, cachePositions: 2048, ...ready },
+    ) as Serving
     // Tickets name keys; these volunteers sign nothing.
-    this.volunteers.set(v.peer, { ...v, key: v.peer })
-    this.manners.set(v.peer, manner)
-    await this.standings.load(v.peer, `network ${n}`)
-    return v.peer
+    this.volunteers.set(volunteer.peer, { ...volunteer, key: volunteer.peer })
+    this.manners.set(volunteer.peer, manner)
+    await this.standings.load(volunteer.peer, `network ${n}`)
+    return volunteer.peer
   }
 
   /** So many agreements, as after a long time. */
@@ -204,7 +210,8 @@ export class AuditScene {
 
   #hear(peer: PeerId, message: ServerMessage): boolean {
     if (this.gone.has(peer)) return false
-    this.told.push({ peer, message })
+    // What a peer could not read is nothing that was said.
+    this.told.push({ peer, message: v.parse(serverMessageSchema, message) })
     if (message.t === 'shadow') {
       const answering = this.#answerTo(peer, message.ticket).then((say) => {
         this.said.push(say)
