@@ -1,6 +1,7 @@
 /** The server's part of shadows in a ring in memory: tickets from the proofs that the ring's peers reported, and what they signed. */
 import { toHex } from '../protocol/bytes.ts'
 import { chunkBytes, decodeChunk, type Chunk } from '../protocol/custody.ts'
+import type { Step } from '../protocol/frames.ts'
 import type { Hash, SessionId } from '../protocol/ids.ts'
 import { inputsHash, signShadowTicket, type ShadowTicket } from '../protocol/shadow.ts'
 import { answerLink, logitsLink, type Ticket, type TicketStage } from '../protocol/ticket.ts'
@@ -80,3 +81,6 @@ export function audit(ring: Ring, shadow: number, ticket: ShadowTicket) {
   void ring.nodes[shadow]?.shadows.start(ticket)
   return ring.heard((message) => 'shadow' in message && message.shadow === ticket.shadow)
 }
+
+/** The token of a step of the answer: behind the table of its shape [1, 1]. */
+export const tokenOf = ({ payload }: Step): number => Number(new DataView(payload.buffer, payload.byteOffset + 9).getBigInt64(0, true))

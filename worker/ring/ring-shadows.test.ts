@@ -1,10 +1,11 @@
 /** Shadows in whole pipelines: what stages signed is computed again by another peer, or taken over by it in the middle of an answer. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { fromBase64 } from '../../protocol/base64.ts'
+import { toHex } from '../../protocol/bytes.ts'
 import { ManyhandsError } from '../../protocol/errors.ts'
-import type { Step } from '../../protocol/frames.ts'
-import type { Revision } from '../../protocol/ids.ts'
+import type { Hash, PeerId, Revision } from '../../protocol/ids.ts'
 import { Ring } from '../../testing/ring.ts'
-import { audit, committed, shadowTicket } from '../../testing/ring-shadows.ts'
+import { audit, committed, shadowTicket, signedOn, tokenOf } from '../../testing/ring-shadows.ts'
 import type { TicketOptions } from '../../testing/tickets.ts'
 import { ToyEngine, toyAnswer, toyManifest } from '../../testing/toy-engine.ts'
 import { deferred } from '../../link/deferred.ts'
@@ -22,8 +23,6 @@ function promptOfLongAnswer(boundaries: readonly number[], tokens: number): numb
     if (toyAnswer(candidate, boundaries, tokens).length === tokens) return candidate
   }
 }
-
-const tokenOf = ({ payload }: Step): number => Number(new DataView(payload.buffer, payload.byteOffset + 9).getBigInt64(0, true))
 
 /** A pipeline, and for every stage another volunteer with the same blocks behind it: stage i has volunteer n + i. */
 async function twice(boundaries: readonly number[]) {
@@ -60,6 +59,45 @@ describe('[SH4] of an answer over a whole pipeline', () => {
       }
     })
   }
+})
+
+/** A toy that says it runs on a GPU: its numbers are not expected to be another's to the bit. */
+const onGpu = (toy: ToyEngine): ToyEngine => Object.assign(toy, { report: { ...toy.report, backend: 'webgpu' as const } })
+
+describe('[SH5] where backends differ', () => {
+  it('rows are fetched from who holds them: activations from the next stage, the last logits from the host itself', async () => {
+    const manifest = toyManifest(6)
+    const parts = [0, 3, 0, 3].map((first) => onGpu(new ToyEngine(manifest, { first, end: first + 3 })))
+    ring = await Ring.start(parts, revision)
+    const made = await ring.ticket([0, 3, 6], { revision })
+    const ticket = { ...made, stages: made.stages.map((stage) => ({ ...stage, backend: 'webgpu' as const })) }
+    await ring.generate(made, parts[1] as ToyEngine, promptOfLongAnswer([0, 3, 6], 90), 90)
+    await expect.poll(() => ring?.nodes.reduce((sum, node) => sum + node.stats().sessions, 0)).toBe(0)
+    for (const { stage, links, rows } of [
+      { stage: 0, links: [1], rows: undefined },
+      { stage: 1, links: [4, 2], rows: 64 },
+    ]) {
+      const shadow = await shadowTicket(ring, ticket, stage, prompt.length, { shadow: 2 + stage, source: 1 - stage })
+      expect(await audit(ring, 2 + stage, shadow)).toMatchObject({ t: 'audited', ...(await committed(ring, shadow)) })
+      let left = rows ?? Infinity
+      const near = signedOn(ring, ticket.session, links[0] as number)
+        .reverse()
+        .filter((chunk) => (left -= chunk.rows) >= 0)
+      const chunks = near.flatMap(({ firstPosition, rows }) =>
+        links.map((link) => {
+          const signed = signedOn(ring as Ring, ticket.session, link).find((c) => c.firstPosition === firstPosition)
+          return { link, position: firstPosition, rows, hash: toHex(signed?.payloadHash ?? new Uint8Array()) as Hash }
+        }),
+      )
+      expect(chunks.length).toBeGreaterThan(1)
+      const holder = ring.identities[1]?.id as PeerId
+      ring.nodes[2 + stage]?.shadows.reveal({ t: 'reveal', shadow: shadow.shadow, seed: '5a'.repeat(32), holder, chunks })
+      const told = await ring.heard((m) => 'shadow' in m && m.shadow === shadow.shadow && m.t !== 'audited')
+      expect(told).toMatchObject({ t: 'sketched' })
+      expect(told.t === 'sketched' && told.own).toBe(told.t === 'sketched' && told.theirs)
+      expect(told.t === 'sketched' && fromBase64(told.own).length).toBe(16 * near.reduce((sum, chunk) => sum + chunk.rows, 0))
+    }
+  })
 })
 
 describe('[SH6] a standby', () => {
