@@ -15,7 +15,7 @@ const sessionsAtOnce = 40
 
 const odd: readonly Manner[] = ['lying', 'other-rows', 'malformed', 'busy', 'blames-source', 'silent']
 
-it(`[AU] accuses nobody honest in ${wanted} audits, whatever is said, lost or restarted`, { timeout: 600_000 }, async () => {
+it(`[AU5] accuses nobody honest in ${wanted} audits, whatever is said, lost or restarted`, { timeout: 600_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), 'manyhands-audits-fuzz-'))
   const { store, ownership } = openEmbedded(directory, '')
   try {

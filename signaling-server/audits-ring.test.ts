@@ -195,7 +195,7 @@ async function endedOf({ proofs, requester }: Ring, ticket: Ticket, done: Done):
   }
 }
 
-it('[AU] an honest pipeline has all that its stages signed computed again, with the same outcome', async () => {
+it('[AU3] an honest pipeline has all that its stages signed computed again, with the same outcome', async () => {
   const { over, entries, failures, custody } = await audited([{}, {}], [{}])
   expect(custody.reasons).toEqual([])
   expect(entries.map((e) => e.outcome)).toEqual(['agreed', 'agreed'])
@@ -212,7 +212,7 @@ it.each([
     ((value, i, { position }) => (position === 33 ? Number(i === 5) : value)) satisfies Alter,
   ],
   ['logits that are not what was computed, with the same tokens', 1, ((value) => value * 2) satisfies Alter],
-] as const)('[AU] %s is found, and nobody else', async (_, stage, alter) => {
+] as const)('[AU5] %s is found, and nobody else', async (_, stage, alter) => {
   const { over, entries, peers, failures } = await audited(stage === 0 ? [{ alter }, {}] : [{}, { alter }], [{}, {}, {}, {}])
   expect(over.wrong).toEqual([peers[stage]])
   expect(entries.filter((e) => e.outcome === 'lost').map((e) => e.peer)).toContain(peers[stage])
@@ -222,7 +222,7 @@ it.each([
   expect(failures).toEqual([])
 })
 
-it.each([0, 1])('[AU] [SK] stage %i on another backend agrees within its rounding: sketches are compared', async (stage) => {
+it.each([0, 1])('[AU3] [SK] stage %i on another backend agrees within its rounding: sketches are compared', async (stage) => {
   const gpu = { backend: 'webgpu', alter: rounding } as const
   const { over, entries, sent, failures } = await audited(stage === 0 ? [gpu, {}] : [{}, gpu], [{}])
   expect(sent.filter((m) => m.t === 'reveal').length).toBe(1)
@@ -231,7 +231,7 @@ it.each([0, 1])('[AU] [SK] stage %i on another backend agrees within its roundin
   expect(failures).toEqual([])
 })
 
-it('[AU] [SK] a stage on another backend that computes with less than it should is found by its sketches', async () => {
+it('[AU3] [SK] a stage on another backend that computes with less than it should is found by its sketches', async () => {
   const rough: Alter = (value, i) => value * (1 + ((i * 7919) % 13) * 2e-5)
   const { over, peers } = await audited([{ backend: 'webgpu', alter: rough }, {}], [{}, {}, {}, {}])
   expect(over.wrong).toEqual([peers[0]])

@@ -52,7 +52,7 @@ async function producers(lies = {}): Promise<void> {
 const outcomes = async (session: SessionId) => (await store.audits({ session }, 100)).map((a) => a.outcome)
 const last = async (session: SessionId) => (await scene.receipts(session)).at(-1) as Receipt
 
-describe('[AU] an audit', () => {
+describe('[AU2] [AU3] an audit', () => {
   it('that agrees earns both sides an agreement, the auditor its work, and the answer a settled receipt', async () => {
     scene.random = always(1)
     await producers()
@@ -130,7 +130,7 @@ describe('[AU] an audit', () => {
   })
 })
 
-describe('[AU] a void audit', () => {
+describe('[AU4] a void audit', () => {
   it.each(['busy', 'other-rows', 'blames-source', 'malformed'] as const)(
     '(%s) is tried with another, and accuses nobody',
     async (manner) => {
@@ -189,7 +189,7 @@ describe('[AU] a void audit', () => {
   })
 })
 
-describe('[AU] a mismatch', () => {
+describe('[AU5] [AU6] a mismatch', () => {
   const honest = async () => {
     const peers = []
     for (const n of [21, 22, 23, 24]) peers.push(await scene.join(n, 1))
@@ -288,7 +288,7 @@ describe('[AU] a mismatch', () => {
   })
 })
 
-describe('[AU] a dispute', () => {
+describe('[AU7] a dispute', () => {
   const requester = peerOf(999)
   const others = [peerOf(11), peerOf(22)] as const
 
@@ -333,5 +333,51 @@ describe('[AU] a dispute', () => {
     scene.audits.dispute(requester, { t: 'dispute', sessions: [sessions[0], sessions[0]] as SessionId[] })
     await scene.settle()
     expect(scene.messages('shadow')).toEqual([])
+  })
+})
+
+describe('[AU8] what an auditor is tried with', () => {
+  it('is work whose outcome is known, which it can’t tell from other work', async () => {
+    await producers()
+    const proven = await scene.join(21, 1)
+    await scene.trusted([proven])
+    scene.random = always(2)
+    const known = await scene.answered(stages)
+    await scene.settle()
+    expect(await outcomes(known)).toEqual(['agreed'])
+    await scene.join(31, 1, 'lying')
+    await scene.trusted([await scene.join(22, 1), await scene.join(23, 1)])
+    // The newcomer is drawn for the next one, and given the known one instead.
+    scene.gone.add(proven)
+    const dice = [0.999, 0]
+    scene.random = () => dice.shift() ?? 0.3
+    const next = await scene.answered(stages)
+    await scene.settle()
+    expect(scene.messages('shadow').filter((m) => m.to === peerOf(31) && m.ticket.session === known).length).toBe(1)
+    expect((await store.strikes(peerOf(31))).length).toBe(1)
+    expect(scene.wrong).toEqual([])
+    expect(await outcomes(next)).toContain('agreed')
+  })
+})
+
+describe('[AU9] a backend', () => {
+  it('that is wrong on a model is doubted, and its people are not', async () => {
+    scene.random = always(1)
+    await scene.join(10, 0)
+    await scene.trusted([stages[0]])
+    const people = []
+    for (const n of [20, 40, 60, 80]) people.push(await scene.join(n, 1, 'honest', { backend: 'webgpu', adapter: 'a driver' }))
+    const checkers = []
+    for (const n of [21, 22, 23, 24]) checkers.push(await scene.join(n, 1))
+    await scene.trusted([...people, ...checkers])
+    for (const peer of people.slice(0, 3)) {
+      scene.sketches = 'far'
+      await scene.answered([stages[0], peer], { 1: 'a wrong kernel' })
+      await scene.settle()
+    }
+    expect(scene.doubted).toEqual([`${revision} webgpu a driver`])
+    for (const peer of people) expect(scene.standings.info(peer).strikes).toBe(0)
+    for (const peer of checkers) expect(scene.standings.info(peer).strikes).toBe(0)
+    expect(scene.wrong.length).toBe(3)
   })
 })

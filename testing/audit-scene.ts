@@ -69,6 +69,8 @@ export class AuditScene {
   wall = 1_700_000_000_000
   uptime = 1_000
   random: () => number = Math.random
+  /** How far what is fetched is from what an auditor computed itself. */
+  sketches: 'near' | 'far' = 'near'
   /** What volunteers are about to say. */
   readonly said: (() => void)[] = []
   readonly #store: Store
@@ -212,6 +214,12 @@ export class AuditScene {
     if (this.gone.has(peer)) return false
     // What a peer could not read is nothing that was said.
     this.told.push({ peer, message: v.parse(serverMessageSchema, message) })
+    if (message.t === 'reveal') {
+      const rows = message.chunks.filter((c) => c.link !== blocks).reduce((sum, c) => sum + c.rows, 0)
+      const own = sketchOf(rows, 1)
+      const theirs = sketchOf(rows, this.sketches === 'near' ? 1 + 1e-6 : 1.5)
+      this.said.push(() => this.audits.sketched(peer, { t: 'sketched', shadow: message.shadow, own, theirs }))
+    }
     if (message.t === 'shadow') {
       const answering = this.#answerTo(peer, message.ticket).then((say) => {
         this.said.push(say)
@@ -250,6 +258,8 @@ export class AuditScene {
     }
   }
 }
+
+const sketchOf = (rows: number, value: number) => Buffer.from(new Float32Array(4 * rows).fill(value).buffer).toString('base64')
 
 /** What the rows of a chunk are, in words: an honest one of the same rows of the same session is the same. */
 function content({ ticket, lies }: Played, link: number, at: number, rows: number): Uint8Array {
