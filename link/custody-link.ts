@@ -184,6 +184,11 @@ export class CustodyReceiver {
     await this.settled()
   }
 
+  /** No more signatures are waited for. */
+  release(): void {
+    this.#allSigned?.resolve()
+  }
+
   /** Resolves when every chunk that came has its verdict. */
   settled(): Promise<void> {
     return this.#checking

@@ -44,6 +44,7 @@ export class InLink {
       if (verdict.ok && present) this.history.sign(verdict.end)
       this.#onVerdict(verdict)
     })
+    this.#eras[0]?.receiver.release()
     this.#eras = [{ key, sender, receiver }, ...this.#eras.slice(0, maxLate)]
   }
 

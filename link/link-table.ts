@@ -115,6 +115,10 @@ export class LinkTable {
     this.#links.delete(id)
     this.#events.released(id)
     if (this.#ready.get(link.remote) === link) this.#ready.delete(link.remote)
-    if (link.remoteKey !== '') this.#events.closed(link.remote, reason, link)
+    if (link.remoteKey !== '') return this.#events.closed(link.remote, reason, link)
+    // A dial that failed is known now; who waits for it need not wait for the limit.
+    for (const other of this.#links.values()) if (other.remote === link.remote) return
+    this.#wanted.get(link.remote)?.reject(new ManyhandsError('peer-lost', reason.message))
+    this.#wanted.delete(link.remote)
   }
 }
