@@ -47,6 +47,8 @@ const maxKept = 32
 
 /** Times that a session under way is sent on, in all its life. */
 const maxSessionMoves = 32
+/** Answers that wait for their receipts; of the oldest nothing more is told. */
+const maxUnsettled = 64
 
 /** A request under way. */
 interface Opened {
@@ -67,6 +69,8 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   readonly #seats: Seats
   readonly #links: LinkTable
   readonly #opened = new Map<SessionId, Opened>()
+  /** Over, and without a receipt: a server that was away when they ended needs what was countersigned. */
+  readonly #unsettled = new Map<SessionId, Opened>()
   readonly #news = new NewsDesk()
   readonly #manifests = new Map<Revision, Promise<Manifest>>()
   readonly #files = new Map<string, Promise<Uint8Array>>()
@@ -207,6 +211,8 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
       const opened = this.#opened.get(session)
       ;(opened?.seat ?? seat).socket.send({ t: 'close', id: opened?.id ?? id })
       this.#opened.delete(session)
+      if (opened) this.#unsettled.set(session, opened)
+      if (this.#unsettled.size > maxUnsettled) this.#unsettled.delete(this.#unsettled.keys().next().value as SessionId)
     }
     try {
       if (ticket.revision !== terms.revision || ticket.requester.peer !== this.#identity.id)
@@ -284,15 +290,22 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
       if (anew) opened.shown = false
       this.#reopen(opened)
     }
+    for (const opened of this.#unsettled.values()) if (opened.seat === seat) this.#tellProofs(opened, anew)
   }
 
   /** A server that was started anew, or is another one, is told what is under way. */
   #reopen(opened: Opened): void {
-    const { seat, id, asking, proofs } = opened
-    if (!opened.shown) opened.shown = seat.socket.send({ t: 'adopt', ticket: asking.ticket })
+    const { seat, id, asking } = opened
+    this.#tellProofs(opened, !opened.shown)
+    seat.socket.send({ t: 'reopen', id, session: asking.ticket.session })
+  }
+
+  /** @param anew whether the server knows nothing of the session */
+  #tellProofs(opened: Opened, anew: boolean): void {
+    const { seat, asking, proofs } = opened
+    if (anew) opened.shown = seat.socket.send({ t: 'adopt', ticket: asking.ticket })
     // A server takes a proof that it has for nothing.
     for (const proof of proofs) seat.socket.sendBinary(proof)
-    seat.socket.send({ t: 'reopen', id, session: asking.ticket.session })
   }
 
   /** A swarm is another server's now, with its sessions. */
@@ -333,6 +346,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     // Rejects when this network is closed meanwhile.
     if (message.t === 'moved') void this.#follow(seat, message).catch(() => undefined)
     if (message.t !== 'session-closed') return
+    this.#unsettled.delete(message.session)
     const opened = this.#opened.get(message.session)
     // From the server where it lives now.
     if (opened?.seat === seat) opened.asking.fail(new ManyhandsError('peer-lost', 'The session was closed.'))
@@ -350,6 +364,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
 
   async #takeReceipt(receipt: Receipt): Promise<void> {
     if (!this.#serverKeys.includes(receipt.serverKey) || !(await checkReceipt(receipt))) return
+    this.#unsettled.delete(receipt.session)
     this.#news.receipt(receipt)
   }
 
