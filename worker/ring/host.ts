@@ -15,16 +15,15 @@ import type { PeerId } from '../../protocol/ids.ts'
 import { maxUnacknowledged, requesterGoneMs } from '../../protocol/limits.ts'
 import type { Finish, LinkMessage } from '../../protocol/link-messages.ts'
 import { answerHash, promptHash, signAnswer, tokenBytes } from '../../protocol/receipt.ts'
-import { sampleToken } from '../../protocol/sampling.ts'
 import { packTensors, unpackTensors, type TensorValue } from '../../protocol/tensors.ts'
 import { answerLink, logitsLink, promptLink } from '../../protocol/ticket.ts'
 import type { HistoryStep } from '../../link/history.ts'
+import { chooseToken } from './last-logits.ts'
 import { LogitsLink } from './logits-link.ts'
 import { RoundWatch } from './round-watch.ts'
-import { feedSpecs, float32View, packTokens, readTokens } from './step-tensors.ts'
+import { feedSpecs, packTokens, readTokens } from './step-tensors.ts'
 import type { SessionPorts, StageSession } from './session.ts'
 
-const greedy = { temperature: 0, topP: 1, seed: 0 }
 /** A requester signs within milliseconds of sending. */
 const promptSignatureMs = 2_000
 
@@ -194,7 +193,7 @@ export class AnswerHost {
     const logits = outputs[0]
     if (!logits || nth < 0) return
     const row = logits.bytes.subarray(logits.bytes.length - 4 * decoder.vocab)
-    const id = sampleToken(float32View(row), position, this.#session.ticket.sampling ?? greedy)
+    const id = chooseToken(row, position, this.#session.ticket.sampling)
     const finish = this.#finishAt(nth, id)
     if (nth < this.#start.answered) this.#compare(nth, id)
     else if (nth === this.#tokens.length) this.#choose(position, id, computeMicros, finish !== undefined)

@@ -6,14 +6,10 @@ import { LinkHistory } from '../../link/history.ts'
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { ShadowTicket } from '../../protocol/shadow.ts'
 import type { StageEngine } from '../engine/engine.ts'
+import { LastLogits } from './last-logits.ts'
 import type { Rows } from './shadow-cuts.ts'
 import { maxShadowBytes } from './shadow-limits.ts'
-import { logitsLinkOf, outLink, type LogitsRow, type ShadowOutputs } from './shadow-outputs.ts'
-
-/** Tokens whose logits are kept, the last ones: whoever is compared with keeps as many. */
-export const keptLogits = 64
-/** Bytes of them. */
-const maxLogitsBytes = 16 * 1024 * 1024
+import { logitsLinkOf, outLink, type ShadowOutputs } from './shadow-outputs.ts'
 
 export class ShadowKept {
   readonly inputs = new LinkHistory()
@@ -23,7 +19,7 @@ export class ShadowKept {
   readonly #ticket: ShadowTicket
   readonly #standby: boolean
   readonly #comparesHashes: boolean
-  readonly #logits: LogitsRow[] = []
+  readonly #logits = new LastLogits()
 
   constructor(ticket: ShadowTicket, engine: StageEngine) {
     this.#ticket = ticket
@@ -40,7 +36,7 @@ export class ShadowKept {
       if (link === outLink(this.#ticket)) this.outputs.add(step)
       else if (this.#standby && link === logitsLinkOf(this.#ticket)) this.logitsHashes.add(step)
     }
-    if (!this.#comparesHashes) this.#addLogits(made.logits)
+    if (!this.#comparesHashes) for (const { position, logits } of made.logits) this.#logits.add(position, logits)
     if (this.inputs.bytes + this.outputs.bytes > maxShadowBytes)
       throw new ManyhandsError('out-of-memory', 'There is no room here for what so many rows give.')
   }
@@ -55,13 +51,6 @@ export class ShadowKept {
 
   /** The logits that the token at `position` was chosen from, while they are kept. */
   logits(position: number): Uint8Array | undefined {
-    return this.#logits.find((row) => row.position === position)?.logits
-  }
-
-  #addLogits(rows: readonly LogitsRow[]): void {
-    for (const { position, logits } of rows) {
-      this.#logits.push({ position, logits: logits.slice() })
-      if (this.#logits.length > Math.min(keptLogits, maxLogitsBytes / logits.length)) this.#logits.shift()
-    }
+    return this.#logits.at(position)
   }
 }

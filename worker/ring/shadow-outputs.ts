@@ -2,15 +2,13 @@
  * What a stage's outputs become on its links, for whoever computes them again: activations as they are; of a last stage the
  * tokens it chooses and the hashes of the logits that they were chosen from.
  */
-import { sha256Bytes } from '../../protocol/hash.ts'
-import { sampleToken, type Sampling } from '../../protocol/sampling.ts'
+import type { Sampling } from '../../protocol/sampling.ts'
 import type { ShadowTicket } from '../../protocol/shadow.ts'
 import { packTensors, type TensorValue } from '../../protocol/tensors.ts'
 import type { StageEngine } from '../engine/engine.ts'
+import { chooseToken, packLogitsHash } from './last-logits.ts'
 import type { Rows } from './shadow-cuts.ts'
-import { float32View, writeTokens } from './step-tensors.ts'
-
-const greedy: Sampling = { temperature: 0, topP: 1, seed: 0 }
+import { packTokens } from './step-tensors.ts'
 
 /** A stage's links by its place in the pipeline; the last one's are the answer and the logits. docs/protocol.md [LN1]. */
 export const outLink = ({ stage }: ShadowTicket): number => stage + 1
@@ -61,7 +59,7 @@ export async function shadowOutputs(
   const chosen = await Promise.all(
     logits.map(async (row): Promise<LinkRows[]> => [
       { link: outLink(ticket), position: row.position, rows: 1, payload: tokenPayload(row, ticket.sampling) },
-      { link: logitsLinkOf(ticket), position: row.position, rows: 1, payload: await logitsHashPayload(row.logits) },
+      { link: logitsLinkOf(ticket), position: row.position, rows: 1, payload: await packLogitsHash(row.logits) },
     ]),
   )
   return { rows: chosen.flat(), logits }
@@ -69,12 +67,7 @@ export async function shadowOutputs(
 
 /** The token chosen from a row of logits, as the answer's link carries it. */
 export const tokenPayload = ({ position, logits }: LogitsRow, sampling: Sampling | null): Uint8Array =>
-  packTensors([writeTokens([sampleToken(float32View(logits), position, sampling ?? greedy)])])
-
-/** A row of the logits link: its 32 bytes are what custody hashes. */
-export async function logitsHashPayload(logits: Uint8Array): Promise<Uint8Array> {
-  return packTensors([{ dtype: 'uint8', dims: [1, 32], bytes: await sha256Bytes(logits) }])
-}
+  packTokens([chooseToken(logits, position, sampling)])
 
 /** A row of logits itself, as it is handed over for a comparison. */
 export const logitsPayload = (logits: Uint8Array): Uint8Array =>
