@@ -4,8 +4,9 @@
  */
 import * as v from 'valibot'
 import {
+  alarmFrom,
+  alarmFull,
   alarmMemory,
-  alarmRate,
   canaryShare,
   earlyAudits,
   firstCanaryShare,
@@ -35,7 +36,7 @@ export const afterAudit = ({ barRate }: NetworkStanding, barred: boolean): Netwo
 
 /** The share for those with full trust. */
 export const networkShare = ({ barRate }: NetworkStanding): number =>
-  quietShare + (mostShare - quietShare) * Math.min(1, barRate / alarmRate)
+  quietShare + (mostShare - quietShare) * Math.min(1, Math.max(0, (barRate - alarmFrom) / (alarmFull - alarmFrom)))
 
 /**
  * What an agreement counts for now. More audits make nobody trusted sooner: trust is given out at the same rate, as much for

@@ -18,8 +18,8 @@ export const barredMs = 7 * day
 export const prefixBarHalfLifeMs = 7 * day
 /** Each bar from a prefix doubles what its next newcomers must show, up to 2^5. */
 export const mostPrefixDoublings = 5
-/** A route prefers the more trusted: one at the bound of full trust is worth so many sessions more than one just proven. */
-export const mostRoutingCost = 64
+/** A route prefers those who have shown more; who has shown less than this part of full trust counts as with so much. */
+export const leastShown = 1e-3
 /** The operator's own are spared for what only they can do, while others have places. */
 export const anchorRoutingCost = 4
 /** A tab that has stayed so long is likely to stay for the next answer (facts: 2.2 % of answers interrupted instead of 10.6 %). */
@@ -32,10 +32,11 @@ export const mostFreshCost = 8
 export const quietShare = 0.03
 /** Under attack: of 30 % that may be spent at most, referees, re-audits, re-runs and failover take the rest. */
 export const mostShare = 0.2
-/** Barred producers per audit at which the share is at its most; honest faults alone are below a tenth of it. */
-export const alarmRate = 5e-4
-/** Audits over which finds are averaged: enough to tell that rate from honest bad luck. */
-export const alarmMemory = 5_000
+/** Barred producers per audit: where the share begins to rise, above what honest bad luck does, and where it is at its most. */
+export const alarmFrom = 1e-4
+export const alarmFull = 3e-4
+/** Audits over which finds are averaged: one bar alone raises no alarm. */
+export const alarmMemory = 20_000
 /** Of who has just become proven everything is audited; half after so many more agreements, and on in that manner. */
 export const earlyAudits = 10
 /** Who produces unproven, where nobody proven can, is audited at least so much. */
@@ -46,7 +47,7 @@ export const watchedFor = 30
 /** Of all audits, so many are done by peers that are proven themselves; newcomers, who must earn, get the others. */
 export const provenAuditorShare = 0.1
 /** A newcomer's audit goes to whoever has shown most of so many drawn by chance: most tabs close soon, and what they have shown is lost. */
-export const newcomersCompared = 12
+export const newcomersCompared = 8
 /** Of the audits in which a newcomer agreed, so many are done again by a proven peer: two who agree on a lie are both found. */
 export const recheckShare = 0.05
 /** Of a newcomer's work, so much has an answer that is known already; the first piece more often, since a vandal shows there. */

@@ -9,9 +9,9 @@ import {
   anchorRoutingCost,
   barredMs,
   fullAgreements,
+  leastShown,
   mostFreshCost,
   mostPrefixDoublings,
-  mostRoutingCost,
   provenAgreements,
   strikeOutlivedBy,
 } from './policy.ts'
@@ -98,10 +98,9 @@ export function mayProduce(known: Known, now: number): boolean {
  * proven can spoil little; and to tabs that have been open for a while, since most that close do so in their first minutes.
  * @param onlineMs how long it has been there this time
  */
-export function routingCost({ standing, anchor }: Known, onlineMs = Infinity): number {
-  const unknown = anchor
-    ? anchorRoutingCost
-    : Math.min(mostRoutingCost, fullAgreements / Math.min(fullAgreements, Math.max(1, standing.agreements)))
+export function routingCost({ standing, anchor, prefixBars }: Known, onlineMs = Infinity): number {
+  const shown = Math.min(1, Math.max(leastShown, standing.agreements / fullAgreements))
+  const unknown = anchor ? anchorRoutingCost : standing.agreements < agreementsNeeded(prefixBars) ? 1 / shown : 1 / Math.sqrt(shown)
   return unknown * Math.min(mostFreshCost, Math.max(1, agedMs / Math.max(1, onlineMs)))
 }
 

@@ -62,7 +62,7 @@ export function createAudits({ people, wheel, random, tally, counts, again }: Sc
     crowd.length <= looked ? crowd : Array.from({ length: looked }, () => crowd[random.below(crowd.length)] as Peer)
   const some = ({ producer }: Job): Peer[] => {
     const { newcomers, known, anchors } = producer.place.stage
-    return [...sample(newcomers, newcomersCompared), ...sample(known, 4), ...sample(anchors, 2)]
+    return [...sample(newcomers, newcomersCompared), ...sample(known, 3), ...sample(anchors, 2)]
   }
   const session = ({ request }: Job) => request.jobs.map(({ producer }) => producer)
 

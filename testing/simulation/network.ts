@@ -2,6 +2,8 @@
  * A whole network for some days: requests come, stages are chosen, people leave in the middle, answers go out, and what is
  * drawn is audited. Deterministic for a seed.
  */
+import { standbyPays } from '../../signaling-server/standby.ts'
+import { agedMs } from '../../signaling-server/trust/policy.ts'
 import { lieAsProducer } from './attackers.ts'
 import { createAudits, honestWork } from './audits.ts'
 import { createTally, type Figures, type Job, type Request } from './jobs.ts'
@@ -14,6 +16,8 @@ import { wrongWork, type Work } from './work.ts'
 interface Seated {
   readonly peer: Peer
   readonly visit: number
+  /** When the request came. */
+  readonly onlineMs: number
 }
 
 /** A killed tab's socket closes at once; its successor is told and dials: this long, and then for each row to replay. */
@@ -54,7 +58,7 @@ export function simulate(options: Options, onHour?: (progress: Progress) => void
       if (!peer) return undefined
       seats.push(peer)
     }
-    return seats.map((peer) => ({ peer, visit: peer.visit }))
+    return seats.map((peer) => ({ peer, visit: peer.visit, onlineMs: (wheel.now - peer.since) * 60_000 }))
   }
 
   function ask(waits = 0): void {
@@ -101,7 +105,7 @@ export function simulate(options: Options, onHour?: (progress: Progress) => void
       if (counted) tally.failed++
       return
     }
-    if (rows > world.standbyFrom) tally.spend('standbys', world.stages * rows, counted)
+    for (const { onlineMs } of seats) if (standbyPays(rows, true) && onlineMs < agedMs) tally.spend('standbys', rows, counted)
     for (const [stage, producer] of (producers as Peer[]).entries()) {
       const job: Job = {
         request,

@@ -35,16 +35,14 @@ export const world = {
   /** Rows of a request, log-normal; the mean takes a minute. */
   rowsMedian: 150,
   rowsSpread: 0.9,
-  /** Positions from which a session is followed by a warm standby. */
-  standbyFrom: 4096,
   /** Of peers: compared by hash with each other; the others round. */
   wasm: 0.5,
   /** An ended session's rows are kept so long (design: histories of ended sessions). */
   keptMinutes: 3,
   /** Networks that people come from, per peer. */
   prefixes: 2.5,
-  /** Network time before anything is counted: a day, so that every hour of one has been seen. */
-  warmUpMinutes: 24 * 60,
+  /** Network time before anything is counted: two days, from nobody known but the anchors. */
+  warmUpMinutes: 48 * 60,
 } as const
 
 /** A day and a third at the usual load, as many as the earlier simulation. */
