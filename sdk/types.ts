@@ -115,8 +115,8 @@ export interface Proofs {
   /** The same of every pipeline that agreed; one without a quorum. */
   readonly receipts: Promise<readonly Receipt[]>
   /**
-   * The last receipt: `settled`, once the audits drawn are done, or `corrected`, of the answer that took this one's place. Some minutes
-   * after the answer at most.
+   * The receipt that says how it went: `settled`, once the audits drawn are done, or `corrected`, of the answer that took this one's
+   * place. Some minutes after the answer at most.
    */
   readonly settled: Promise<Receipt>
   /** All of it as one file, proved or not by anyone with `npm run receipt -- verify FILE`: receipts, evidence, prompt and answer. */

@@ -1,8 +1,8 @@
 /**
- * An answer from its asking to its last receipt: what is found wrong, in the middle of it or after it, is asked again, and
- * what comes of that takes its place.
+ * An answer from its asking until nothing more is to be heard of it: what is found wrong, in the middle of it or after it, is
+ * asked again, and what comes of that takes its place.
  */
-import { deferred } from '../../link/deferred.ts'
+import { deferred, type Deferred } from '../../link/deferred.ts'
 import { asError, ManyhandsError, type ErrorCode } from '../../protocol/errors.ts'
 import type { SessionId } from '../../protocol/ids.ts'
 import type { Receipt } from '../../protocol/receipt.ts'
@@ -20,6 +20,8 @@ export interface Asked<T> {
   readonly wrong: Promise<{ session: SessionId; reason: string }>
   /** The receipt that says how the audits went. */
   settled(): Promise<Receipt>
+  /** Resolves when no more is to be heard of the answer. */
+  over(): Promise<void>
   drop(): void
 }
 
@@ -31,20 +33,31 @@ export interface FollowPorts<T> {
   answered(answer: T, reason: string | undefined): void
 }
 
-/** @returns the last receipt. @throws ManyhandsError what the answer, or its correction, broke off with */
-export async function follow<T>(ports: FollowPorts<T>): Promise<Receipt> {
+/**
+ * @returns the first receipt that is more than provisional; corrections may follow it.
+ * @throws ManyhandsError what the answer, or its correction, broke off with
+ */
+export function follow<T>(ports: FollowPorts<T>): Promise<Receipt> {
+  const settled = deferred<Receipt>()
+  watch(ports, settled).catch((thrown: unknown) => settled.reject(asError(thrown)))
+  return settled.promise
+}
+
+async function watch<T>(ports: FollowPorts<T>, settled: Deferred<Receipt>): Promise<void> {
   let asked = ports.ask(undefined)
   let reason: string | undefined
   for (let corrections = 0; ; corrections++) {
-    const verdict = asked.wrong.then((wrong) => ({ wrong }))
-    let found = await Promise.race([verdict, unlessWrong(asked.answer, verdict)])
+    const current = asked
+    const verdict = current.wrong.then((wrong) => ({ wrong }))
+    let found = await Promise.race([verdict, unlessWrong(current.answer, verdict)])
     if ('value' in found) {
       ports.answered(found.value, reason)
-      const last = await Promise.race([verdict, asked.settled().then((receipt) => ({ receipt }))])
-      if ('receipt' in last) return last.receipt
-      found = last
+      current.settled().then(settled.resolve, (thrown: unknown) => current === asked && settled.reject(asError(thrown)))
+      const late = await Promise.race([verdict, current.over()])
+      if (!late) return
+      found = late
     }
-    asked.drop()
+    current.drop()
     const { session, reason: why } = found.wrong
     if (corrections === maxCorrections)
       throw new ManyhandsError('disputed', `The answer was found wrong ${maxCorrections + 1} times over. The last time: ${why}`)

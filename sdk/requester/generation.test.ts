@@ -102,6 +102,28 @@ describe('an audited answer', () => {
     expect(await asked.generation).toMatchObject({ text: 'cat' })
   })
 
+  it('that was settled and is found wrong all the same is corrected too, and so is its correction', async () => {
+    const asked = ask()
+    const first = await asked.source.session(1)
+    first.say('cat.')
+    first.end()
+    await asked.generation
+    asked.source.receipt(first, 'settled')
+    expect(await asked.generation.settled).toMatchObject({ status: 'settled' })
+    asked.source.wrong(first)
+    const second = await asked.source.session(2)
+    second.say('car.')
+    second.end()
+    asked.source.receipt(second, 'corrected')
+    await expect.poll(() => asked.corrections).toHaveLength(1)
+    asked.source.wrong(second)
+    const third = await asked.source.session(3)
+    expect(third.terms).toMatchObject({ corrects: second.ticket.session })
+    third.say('cab.')
+    third.end()
+    await expect.poll(() => asked.corrections).toMatchObject([{ answer: { text: 'car' } }, { answer: { text: 'cab' }, from: 2 }])
+  })
+
   it('is asked again twice at most', async () => {
     const asked = ask()
     for (const n of [1, 2, 3]) {

@@ -135,6 +135,10 @@ export class RunAsking implements Asked<RunAgreed> {
     return receipts[0] as Receipt
   }
 
+  async over(): Promise<void> {
+    await Promise.all((await this.#quorum.agreed).map(({ news }) => news.over))
+  }
+
   drop(): void {
     this.#quorum.drop()
   }

@@ -19,6 +19,8 @@ export interface SessionNews {
   readonly settled: Promise<Receipt>
   /** Why the answer is not to be trusted; stays open as long as it is. */
   readonly wrong: Promise<string>
+  /** Resolves when no more is to be heard of it: also who was settled may be found wrong, as long as volunteers keep what they computed. */
+  readonly over: Promise<void>
   /** All that have come, oldest first. */
   readonly receipts: readonly Receipt[]
 }
@@ -28,6 +30,7 @@ interface Entry {
   readonly receipt: Deferred<Receipt>
   readonly settled: Deferred<Receipt>
   readonly wrong: Deferred<string>
+  readonly over: Deferred<void>
   readonly timers: ReturnType<typeof setTimeout>[]
 }
 
@@ -36,11 +39,12 @@ export class NewsDesk {
 
   /** From here on what is heard of the session is kept; the limits run from its end. */
   follow(session: SessionId, ended: Promise<unknown>): SessionNews {
-    const entry: Entry = { receipts: [], receipt: deferred(), settled: deferred(), wrong: deferred(), timers: [] }
+    const entry: Entry = { receipts: [], receipt: deferred(), settled: deferred(), wrong: deferred(), over: deferred(), timers: [] }
     for (const { promise } of [entry.receipt, entry.settled]) promise.catch(() => undefined)
     this.#entries.set(session, entry)
     void ended.catch(() => undefined).then(() => this.#limit(session, entry))
-    return { receipt: entry.receipt.promise, settled: entry.settled.promise, wrong: entry.wrong.promise, receipts: entry.receipts }
+    const { receipts, receipt, settled, wrong, over } = entry
+    return { receipts, receipt: receipt.promise, settled: settled.promise, wrong: wrong.promise, over: over.promise }
   }
 
   /** A checked receipt. */
@@ -75,5 +79,6 @@ export class NewsDesk {
     for (const timer of entry.timers) clearTimeout(timer)
     entry.receipt.reject(reason)
     entry.settled.reject(reason)
+    entry.over.resolve()
   }
 }

@@ -54,6 +54,10 @@ export class TokenAsking implements Asked<TokensAgreed> {
     return receipts[0] as Receipt
   }
 
+  async over(): Promise<void> {
+    await Promise.all((await this.#quorum.agreed).map(({ news }) => news.over))
+  }
+
   drop(): void {
     this.#quorum.drop()
   }
