@@ -20,6 +20,9 @@ import { feedSpecs, packTokens, readTokens } from '../worker/ring/step-tensors.t
 import { channelPair, type MemoryChannel } from './channel-pair.ts'
 import { makeTicket, type TicketOptions } from './tickets.ts'
 
+/** Greedy where nothing is said; null without a decoder. */
+type RingTicketOptions = Omit<TicketOptions, 'sampling'> & { readonly sampling?: TicketOptions['sampling'] | null }
+
 interface Party {
   readonly identity: Identity
   add(id: number, channel: MemoryChannel, role: 'dialer' | 'acceptor', remote: PeerId, nonce: string): void
@@ -40,6 +43,8 @@ export class Ring {
   readonly channels = new Map<string, MemoryChannel>()
   /** Called when a peer says that it has lost another. */
   onLost: (by: PeerId, lost: PeerId) => void = () => undefined
+  /** Called for every channel made, with each of its ends. */
+  onChannel: (from: PeerId, to: PeerId, channel: MemoryChannel) => void = () => undefined
   /** Called for everything that is sent on any channel. */
   onSent: () => void = () => undefined
   readonly #revision: Revision
@@ -53,7 +58,7 @@ export class Ring {
 
   static async start(engines: readonly StageEngine[], revision: Revision): Promise<Ring> {
     const [server, requester] = await Promise.all([createIdentity(), createIdentity()])
-    const ring = new Ring(server as Identity, requester as Identity, revision)
+    const ring = new Ring(server, requester, revision)
     for (const engine of engines) await ring.join(engine)
     return ring
   }
@@ -110,10 +115,10 @@ export class Ring {
   }
 
   /** By those volunteers, in order, that joined at the start, or by `stages`. */
-  async ticket(boundaries: readonly number[], options: TicketOptions = {}, stages?: readonly number[]): Promise<Ticket> {
+  async ticket(boundaries: readonly number[], options: RingTicketOptions = {}, stages?: readonly number[]): Promise<Ticket> {
     const who = stages?.map((i) => this.identities[i] as Identity) ?? this.identities.slice(0, boundaries.length - 1)
-    const sampling = { temperature: 0, topP: 1, seed: 0 }
-    const ticket = await makeTicket(this.server, this.requester, who, { sampling, ...options, boundaries })
+    const { sampling = { temperature: 0, topP: 1, seed: 0 }, ...others } = options
+    const ticket = await makeTicket(this.server, this.requester, who, { ...others, boundaries, ...(sampling ? { sampling } : {}) })
     this.#tickets.set(ticket.session, ticket)
     return ticket
   }
@@ -234,6 +239,8 @@ export class Ring {
     if (this.#dead.has(from) || this.#dead.has(to)) return
     const [a, b] = channelPair()
     for (const end of [a, b]) end.onSent = () => this.onSent()
+    this.onChannel(from, to, a)
+    this.onChannel(to, from, b)
     this.channels.set(`${from}>${to}`, a)
     this.channels.set(`${to}<${from}`, b)
     const id = this.#nextChannel++
