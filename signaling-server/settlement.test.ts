@@ -12,6 +12,7 @@ import { expectedRows, provisional, rowsRun, settled, type Done } from './settle
 import type { Store } from './store.ts'
 import type { EndedSession } from './trust-port.ts'
 import { sampleReceipt } from '../testing/sample-receipts.ts'
+import type { Ticket } from '../protocol/ticket.ts'
 import { trustEverybody } from './trust-port.ts'
 
 const chat = plainManifest([1, 1], { layers: 2, kvHeads: 1, headDim: 1, vocab: 8, context: 256, eos: [0] })
@@ -142,6 +143,27 @@ describe('a first receipt', () => {
     const store = { receipt: () => Promise.resolve(wrong) } as unknown as Store
     const { receipt } = await first({ request: wrong.request }, store)
     expect(receipt).toMatchObject({ request: wrong.request, status: 'corrected', supersedes: await receiptHash(wrong) })
+  })
+
+  it('credits those as well who left in the middle, with what they are proven to have run', async () => {
+    const [ada, bob, cyd] = [...stages, await createIdentity()] as [Identity, Identity, Identity]
+    const ticket = await makeTicket(server, requester, [ada, bob], { sampling })
+    const { signature: _, ...unsigned } = ticket
+    const later = { ...(await makeTicket(server, requester, [ada, cyd], { sampling })), session: unsigned.session, generation: 1 }
+    const ledger = new CustodyLedger(ticket)
+    ledger.turn(later)
+    const add = async (of: Ticket, runs: readonly number[], answer: number) => {
+      for (const { proof, from } of await reports(of, [requester, ada, bob, cyd], runs, answer)) await ledger.add(proof, from)
+    }
+    await add(ticket, [16], 3)
+    await add(later, [16], 9)
+    const { writes } = await first({ ledger, custody: { checked: 9, failed: 0, reasons: [], named: [] } })
+    const rows = writes.flatMap((w) => (w.t === 'work' ? [[w.entry.peer, w.entry.rows]] : []))
+    expect(rows).toEqual([
+      [ada.id, 24],
+      [cyd.id, 24],
+      [bob.id, 18],
+    ])
   })
 
   it('credits nobody where the custody does not hold', async () => {

@@ -5,14 +5,14 @@
 import type { ClientMessage } from '../protocol/client-messages.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { encodeEvidence } from '../protocol/evidence.ts'
-import type { Hash } from '../protocol/ids.ts'
+import type { Hash, PeerId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import { merkleRoot, receiptHash, signReceipt, type Receipt } from '../protocol/receipt.ts'
 import { answerLink, logitsLink, promptLink, sessionLinks, type Ticket } from '../protocol/ticket.ts'
 import type { ExpectedRows } from './custody-check.ts'
 import type { CustodyLedger } from './custody-ledger.ts'
-import { stageChunks } from './audit-plan.ts'
+import { stageChunks, stageJobs } from './audit-plan.ts'
 import type { Store, Write } from './store.ts'
 import type { EndedSession, Trust } from './trust-port.ts'
 
@@ -81,11 +81,12 @@ export async function provisional(
   const evidence = encodeEvidence({ tickets, proofs })
   const writes: Write[] = [{ t: 'receipt', receipt }, ...(evidence ? [{ t: 'evidence', session, evidence } as const] : [])]
   if (custody.failed > 0) return { receipt, writes }
-  for (const [i, { peer, blocks }] of ticket.stages.entries()) {
-    const [first, end] = blocks
-    const entry = { id: session, kind: 'stage', peer, revision: ticket.revision, first, end, rows: rowsRun(ledger, i), at } as const
-    writes.push({ t: 'work', entry })
-  }
+  const work = (peer: PeerId, first: number, end: number, rows: number) =>
+    writes.push({ t: 'work', entry: { id: session, kind: 'stage', peer, revision: ticket.revision, first, end, rows, at } })
+  for (const [i, { peer, blocks }] of ticket.stages.entries()) work(peer, blocks[0], blocks[1], rowsRun(ledger, i))
+  // Those who left in the middle have done what they did.
+  for (const { peer, first, end, rows } of tickets.length > 1 ? await stageJobs(ledger) : [])
+    if (!ticket.stages.some((s) => s.peer === peer && s.blocks[0] === first)) work(peer, first, end, rows)
   return { receipt, writes }
 }
 
