@@ -13,6 +13,7 @@ const commands = {
   demo: { file: './demo.ts', needs: { browser: true, site: true } },
   models: { file: '../models/cli.ts' },
   receipt: { file: './receipt.ts' },
+  sim: { file: './simulate.ts' },
   start: { file: '../signaling-server/main.ts', needs: { site: true } },
   test: { file: './test.ts', needs: { browser: true, database: true, site: true } },
   volunteer: { file: './volunteer.ts' },

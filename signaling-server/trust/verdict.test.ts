@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../protocol/ids.ts'
 import { largestLimit, usualLimit } from './policy.ts'
 import type { Rank } from './standing.ts'
-import { compareWork, judge, type Verdict } from './verdict.ts'
+import { compareWork, judge } from './verdict.ts'
 
 describe('two works', () => {
   const differ = { hashesEqual: false, bothWasm: false }
@@ -25,7 +25,7 @@ describe('two works', () => {
 })
 
 /** Each vote is its voter's rank and what it found: equal letters agree. */
-function verdictOf(votes: string, available = 3): Verdict['t'] | string {
+function verdictOf(votes: string, available = 3): string {
   const parsed = votes.split(' ').map((vote, i) => {
     const [rank, found] = vote.split(':') as [Rank, string]
     return { peer: `${i}` as PeerId, rank, found }
