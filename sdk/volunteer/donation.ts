@@ -113,18 +113,20 @@ export class VolunteerDonation extends EventTarget implements Donation {
 
   async stop(mode: 'now' | 'finish' = 'now'): Promise<void> {
     if (this.#ended) return
-    if (mode === 'finish' && this.#state.sessions > 0) {
+    // The server knows better than the counters, which are told once a second.
+    if (mode === 'finish' && this.#holding?.report && (this.#socket?.ready || this.#state.sessions > 0)) {
       this.#finishing = true
       this.#socket?.send({ t: 'leaving' })
       this.#set({ reason: finishingReason })
       await new Promise<void>((resolve) => {
         const check = () => {
-          if (this.#ended || this.#handed || this.#state.sessions === 0) {
+          if (this.#ended || this.#handed || (!this.#socket?.ready && this.#state.sessions === 0)) {
             this.removeEventListener('change', check)
             resolve()
           }
         }
         this.addEventListener('change', check)
+        check()
       })
     }
     await this.#end('stopped', 'Stopped. Nothing computes here any more.')
@@ -276,6 +278,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
         return this.#set({ standing: message.standing })
       case 'moved':
         return this.#moved(message)
+      case 'servers':
+        return this.#moves?.heard(message.servers)
       case 'error':
         if (message.error.code !== 'rate-limited') this.#set({ reason: message.error.message })
         return
