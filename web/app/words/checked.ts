@@ -63,7 +63,7 @@ export function checkedWords(of: Checked): CheckedWords {
 }
 
 function settledText({ audits: { done, of } }: Receipt): string {
-  if (done === 0) return 'This answer was not drawn to be computed again.'
+  if (done === 0) return 'Nothing of it was computed again: it was not drawn, or those who could had left.'
   return `${count(done)} of ${counted(of, 'chunk')} computed again by others, with the same outcome.`
 }
 
