@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { PeerId } from '../protocol/ids.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
 import { holder, plainManifest, plainModel, usualReady } from '../testing/swarms.ts'
-import { keptPlaces, missingNow, route, sessionsPerStage } from './routing.ts'
+import { keptPlaces, missingNow, reroute, route, sessionsPerStage } from './routing.ts'
 import { isServing, type Model, type Swarm, type Volunteer } from './swarm.ts'
 
 const decoder = { layers: 4, kvHeads: 1, headDim: 1, vocab: 8, context: 2048, eos: [0] }
@@ -87,5 +88,64 @@ describe('a route', () => {
     const v = { ...holder(1, chat.revision, { first: 0, end: 4 }), sessions: sessionsPerStage - keptPlaces }
     expect(route(swarm([v]), 10, sessionsPerStage - keptPlaces, { random: half })).toEqual({ full: true })
     expect(route(swarm([v]), 10, sessionsPerStage, { random: half })).toEqual({ stages: [v] })
+  })
+})
+
+describe('[TR] trust in a route', () => {
+  const [left, right] = [
+    { first: 0, end: 2 },
+    { first: 2, end: 4 },
+  ]
+  const slow = { ...usualReady, msPerRow: 200 }
+
+  it('goes to proven volunteers however slow, and to no more others than need be', () => {
+    const proven = holder(1, chat.revision, left, slow)
+    const unproven = [holder(2, chat.revision, left), holder(3, chat.revision, right)]
+    const choice = { random: half, mayProduce: (peer: PeerId) => peer === proven.peer }
+    expect(route(swarm([proven, ...unproven]), 10, sessionsPerStage, choice)).toEqual({ stages: [proven, unproven[1]] })
+    // A proven one that is full is waited for.
+    expect(route(swarm([{ ...proven, sessions: sessionsPerStage }, ...unproven]), 10, sessionsPerStage, choice)).toEqual({ full: true })
+  })
+
+  it('goes without whom it must', () => {
+    const [a, b] = [holder(1, chat.revision, { first: 0, end: 4 }), holder(2, chat.revision, { first: 0, end: 4 }, slow)]
+    expect(route(swarm([a, b]), 10, sessionsPerStage, { random: half, without: new Set([a.peer]) })).toEqual({ stages: [b] })
+    const missing = { missing: [...chat.plan] }
+    expect(route(swarm([a, b]), 10, sessionsPerStage, { random: half, without: new Set([a.peer, b.peer]) })).toEqual(missing)
+  })
+})
+
+describe('[FO1] a reroute', () => {
+  const wanted = { maxPositions: 10, maxRows: 16 }
+  const random = { random: half }
+
+  it('keeps those who are left, and fills what is missing with one or several', () => {
+    const kept = holder(1, chat.revision, { first: 0, end: 2 })
+    const whole = holder(2, chat.revision, { first: 0, end: 4 }, { ...usualReady, msPerRow: 1 })
+    const parts = [holder(3, chat.revision, { first: 2, end: 3 }), holder(4, chat.revision, { first: 3, end: 4 })]
+    expect(reroute(swarm([kept, whole, ...parts]), { kept: [kept], ...wanted }, random)).toEqual({ stages: [kept, ...parts] })
+    expect(reroute(swarm([kept, whole]), { kept: [kept], ...wanted }, random)).toEqual({ stages: [whole] })
+  })
+
+  it('prefers a standby, then another network prefix, and whoever was not slow a while ago', () => {
+    const kept = { ...holder(1, chat.revision, { first: 0, end: 2 }), network: 'here' }
+    const near = { ...holder(2, chat.revision, { first: 2, end: 4 }), network: 'here' }
+    const far = { ...holder(3, chat.revision, { first: 2, end: 4 }), network: 'there' }
+    const both = swarm([kept, near, far])
+    expect(reroute(both, { kept: [kept], ...wanted }, random)).toEqual({ stages: [kept, far] })
+    expect(reroute(both, { kept: [kept], ...wanted, isStandby: (v) => v === near }, random)).toEqual({ stages: [kept, near] })
+    const tired = { ...far, slowUntil: 100 }
+    const choice = { random: half, now: 50 }
+    expect(reroute(swarm([kept, near, tired]), { kept: [kept], ...wanted }, choice)).toEqual({ stages: [kept, near] })
+  })
+
+  it('needs room in the caches and long enough runs, not one of the places that are shared out', () => {
+    const kept = holder(1, chat.revision, { first: 0, end: 2 })
+    const full = { ...holder(2, chat.revision, { first: 2, end: 4 }), sessions: sessionsPerStage }
+    expect(reroute(swarm([kept, full]), { kept: [kept], ...wanted }, random)).toEqual({ stages: [kept, full] })
+    expect(reroute(swarm([kept, full]), { kept: [kept], ...wanted, maxPositions: 5000 }, random)).toEqual({ full: true })
+    expect(reroute(swarm([kept, full]), { kept: [kept], ...wanted, maxRows: 32 }, random)).toEqual({ full: true })
+    const missing = reroute(swarm([kept]), { kept: [kept], ...wanted }, random)
+    expect(missing).toEqual({ missing: chat.plan.filter((range) => range.first >= 2) })
   })
 })

@@ -14,6 +14,7 @@ import { Adoption } from './adoption.ts'
 import { AdmissionQueue } from './admission.ts'
 import { Failover } from './failover.ts'
 import { hostOf, isParty, whose, type Asked, type Session } from './live-session.ts'
+import { patientCommit } from './patient-commit.ts'
 import { keptPlaces, route, sessionsPerStage, type Choice, type Serving } from './routing.ts'
 import { SessionTable, type SessionsPorts } from './session-table.ts'
 import { expectedRows, proofWaitMs, provisional } from './settlement.ts'
@@ -33,6 +34,7 @@ export class Sessions {
   readonly #ports: SessionsPorts
   readonly #table: SessionTable
   readonly #queues = new Map<Revision, AdmissionQueue<Asked>>()
+  readonly #closing = new AbortController()
 
   constructor(ports: SessionsPorts) {
     this.#ports = ports
@@ -169,6 +171,7 @@ export class Sessions {
 
   /** Receipts for what has ended, with the proofs that are there: the server is going away. */
   async settleAll(): Promise<void> {
+    this.#closing.abort()
     await Promise.all([...this.#table.all()].filter((s) => s.done).map((s) => this.#settle(s)))
   }
 
@@ -317,7 +320,7 @@ export class Sessions {
     const ended: EndedSession = { session, request, asked, manifest, ledger, custody, done, epoch }
     const { receipt, writes } = await provisional(ended, this.#ports)
     // The epoch of the route: a server that has lost the swarm since can't write for it.
-    const written = await store.commit(asked.revision, epoch, writes)
+    const written = await patientCommit(store, { cell: asked.revision, epoch, writes }, this.#closing.signal)
     if (written !== 'ok') return log('no receipt: another server has taken over')
     this.counts.settled += 1
     this.#table.tellStages(s, { t: 'settled', session })
