@@ -31,7 +31,7 @@ export interface Disturbed {
   readonly wanted: readonly number[]
   readonly promptRows: number
   readonly ticket: Ticket
-  /** Something was being done to it when it ended: its last signatures may be missing. */
+  /** Something was done to it when its last token had arrived: a last stage that is gone then takes its last signatures along. */
   readonly disturbedAtEnd: boolean
   /** What was done to it, in order. */
   readonly story: readonly string[]
@@ -67,7 +67,8 @@ export async function disturbed(seed: number): Promise<Disturbed> {
     ids.push(...readTokens(value as TensorValue, step.rows, toyVocab))
   })
   const story: string[] = []
-  const plan = disturbances(ring, asking, engine, upTo, story)
+  const wanted = toyAnswer(prompt, boundaries, maxTokens)
+  const plan = disturbances(ring, asking, engine, upTo, story, () => ids.length === wanted.length)
   asking.start(prompt.length, maxTokens)
   ring.sendPrompt(asking, prompt)
   const stalled = deferred<never>()
@@ -86,11 +87,11 @@ export async function disturbed(seed: number): Promise<Disturbed> {
     plan.over = true
     ring.onSent = () => undefined
   }
-  const disturbedAtEnd = plan.busy
+  const disturbedAtEnd = plan.busy || plan.late
   return {
     boundaries,
     ids,
-    wanted: toyAnswer(prompt, boundaries, maxTokens),
+    wanted,
     promptRows: prompt.length,
     ticket: asking.ticket,
     disturbedAtEnd,
@@ -107,11 +108,18 @@ const hangMs = 8_000
 const sameBreakMs = 50
 
 /** Some messages apart, one thing after the other happens to the pipeline. */
-function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => ToyEngine, upTo: (n: number) => number, story: string[]) {
+function disturbances(
+  ring: Ring,
+  asking: Asking,
+  engine: (stage: number) => ToyEngine,
+  upTo: (n: number) => number,
+  story: string[],
+  complete: () => boolean,
+) {
   const { session, stages } = asking.ticket
   /** Who serves each stage now. */
   const serving = stages.map((_, i) => i)
-  const plan = { over: false, busy: false }
+  const plan = { over: false, busy: false, late: false }
   let left = 1 + upTo(5)
   let countdown = 1 + upTo(120)
   const peer = (at: number): PeerId => (ring.identities[at] as { id: PeerId }).id
@@ -193,6 +201,7 @@ function disturbances(ring: Ring, asking: Asking, engine: (stage: number) => Toy
     if (countdown > 0 || plan.busy || left === 0 || plan.over) return
     left -= 1
     plan.busy = true
+    plan.late ||= complete()
     const name = names[upTo(names.length)] as string
     const stage = upTo(stages.length)
     story.push(`${name} ${stage} at ${ring.proofs.length} proofs`)

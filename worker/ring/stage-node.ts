@@ -12,7 +12,7 @@ import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
 import type { PeerId, Revision, SessionId } from '../../protocol/ids.ts'
 import type { Identity } from '../../protocol/keys.ts'
-import { sessionIdleMs } from '../../protocol/limits.ts'
+import { maxMessageBytes, maxUnsignedRows, sessionIdleMs } from '../../protocol/limits.ts'
 import type { LinkMessage } from '../../protocol/link-messages.ts'
 import { checkTicket, type Ticket } from '../../protocol/ticket.ts'
 import type { StageEngine } from '../engine/engine.ts'
@@ -53,8 +53,14 @@ export interface NodeStats {
 const maxSessions = 64
 /** Ended sessions whose late frames are ignored in silence. */
 const maxRemembered = 1024
-/** Frames held for a session whose ticket is being checked. */
-const maxEarlyMessages = 256
+/** Frames held for a session whose ticket is being checked: steps that nobody has signed for yet, and the signatures. */
+const maxEarlyMessages = 2 * maxUnsignedRows
+
+/** What came for a session whose ticket is being checked, in order. */
+interface Early {
+  readonly messages: (() => void)[]
+  bytes: number
+}
 
 export class StageNode {
   readonly links: LinkTable
@@ -68,7 +74,7 @@ export class StageNode {
   readonly #engine: StageEngine
   readonly #events: NodeEvents
   readonly #sessions = new Map<SessionId, StageSession>()
-  readonly #opening = new Map<SessionId, { generation: number; promise: Promise<void>; early: (() => void)[] }>()
+  readonly #opening = new Map<SessionId, { generation: number; promise: Promise<void>; early: Early }>()
   /** The generation that each was in. */
   readonly #ended = new Map<SessionId, number>()
   /** What sessions that are over sent and received, for audits. */
@@ -137,14 +143,14 @@ export class StageNode {
     if (generation <= known) return Promise.resolve()
     const opening = this.#opening.get(session)
     if (opening && generation <= opening.generation) return opening.promise
-    const early = opening?.early ?? []
+    const early = opening?.early ?? { messages: [], bytes: 0 }
     const promise = (opening?.promise ?? Promise.resolve())
       .catch(() => undefined)
       .then(() => this.#admit(value))
       .finally(() => {
         if (this.#opening.get(session)?.generation !== generation) return
         this.#opening.delete(session)
-        for (const message of early.splice(0)) message()
+        for (const message of early.messages) message()
       })
     this.#opening.set(session, { generation, promise, early })
     return promise
@@ -255,7 +261,8 @@ export class StageNode {
 
   #step(link: PeerLink, step: Step): void {
     if (this.shadows.has(step.session)) return this.shadows.step(step, link.remote)
-    this.#withSession(link, step.session, step.generation, (session) => session.receive(step, link.remote))
+    const { session, generation, payload } = step
+    this.#withSession(link, session, generation, (taking) => taking.receive(step, link.remote), payload.length)
   }
 
   #custody(link: PeerLink, signedChunk: Uint8Array): void {
@@ -285,13 +292,14 @@ export class StageNode {
    * Hands something to its session, now or once the ticket of its generation is checked. What goes wrong is the sender's doing;
    * one that is no party to the session loses its link.
    */
-  #withSession(link: PeerLink, id: SessionId, generation: number, deliver: (session: StageSession) => void): void {
+  #withSession(link: PeerLink, id: SessionId, generation: number, deliver: (session: StageSession) => void, bytes = 0): void {
     const opening = this.#opening.get(id)
     const session = this.#sessions.get(id)
-    if (opening && (!session || generation > session.ticket.generation)) {
-      if (opening.early.length >= maxEarlyMessages)
+    if (opening && (!session || generation > session.ticket.generation || opening.early.messages.length > 0)) {
+      opening.early.bytes += bytes
+      if (opening.early.messages.length >= maxEarlyMessages || opening.early.bytes > maxMessageBytes)
         return link.close(new ManyhandsError('bad-message', 'A peer said too much before its session was open.'))
-      opening.early.push(() => this.#withSession(link, id, generation, deliver))
+      opening.early.messages.push(() => this.#withSession(link, id, generation, deliver))
       return
     }
     if (!session) return
