@@ -6,6 +6,7 @@ import type { PeerId } from '../protocol/ids.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
 import { sessionsPerStage } from './routing.ts'
 import { isServing, type Volunteer } from './swarm.ts'
+import { agedMs } from './trust/policy.ts'
 
 /**
  * Up to here a stage's rows are run again in about a second (measured for ten layers on wasm: 256 in 1.25 s, 1,024 in 12.4 s),
@@ -26,8 +27,12 @@ export interface StandbyWanted {
   readonly decoder: boolean
 }
 
-/** Whether a session is long enough. Without a decoder there is one row. */
-export const standbyPays = (rows: number, decoder: boolean): boolean => decoder && rows >= standbyFromRows
+/**
+ * Whether a session is long enough, and its stage likely enough to go: a standby costs as much again as the stage, and most tabs
+ * that close do so in their first minutes. Without a decoder there is one row.
+ */
+export const standbyPays = (rows: number, decoder: boolean, onlineMs: number): boolean =>
+  decoder && rows >= standbyFromRows && onlineMs < agedMs
 
 /** The least busy replica of exactly these blocks with room for the session. @param standing standbys that a volunteer has now */
 export function standbyFor(

@@ -123,9 +123,11 @@ export class Standbys {
     for (const s of this.#table.all()) {
       if (s.released || s.closing || s.waiting || s.gatheringUntil !== undefined || !s.ledger) continue
       if (s.stages.length !== s.ledger.ticket.stages.length) continue
-      if (!standbyPays(s.ledger.rows(0), s.manifest.decoder !== undefined)) continue
-      for (const { peer } of s.ledger.ticket.stages) {
+      const rows = s.ledger.rows(0)
+      const now = this.#table.ports.uptime()
+      for (const { peer, since } of s.stages) {
         if (begun >= mostPerTick) return
+        if (!standbyPays(rows, s.manifest.decoder !== undefined, now - since)) continue
         if (this.of(s.session).some((standby) => standby.stage === peer)) continue
         if (this.ask(s, peer)) begun += 1
       }

@@ -6,7 +6,7 @@ const hour = 60 * minute
 const day = 24 * hour
 
 // ---- Standing ------------------------------------------------------------------------------------------------------
-/** Agreements before a key may produce: an hour or two of shadowing, so that a new key costs more work than a lie gains. */
+/** Agreements before a key may produce: a new key must do far more than the few lies that it gets through before it is barred. */
 export const provenAgreements = 150
 /** Beyond this, more agreements make nobody more trusted: who came later catches up. */
 export const fullAgreements = 2_000

@@ -3,7 +3,6 @@
  * drawn is audited. Deterministic for a seed.
  */
 import { standbyPays } from '../../signaling-server/standby.ts'
-import { agedMs } from '../../signaling-server/trust/policy.ts'
 import { lieAsProducer } from './attackers.ts'
 import { createAudits, honestWork } from './audits.ts'
 import { createTally, type Figures, type Job, type Request } from './jobs.ts'
@@ -105,7 +104,7 @@ export function simulate(options: Options, onHour?: (progress: Progress) => void
       if (counted) tally.failed++
       return
     }
-    for (const { onlineMs } of seats) if (standbyPays(rows, true) && onlineMs < agedMs) tally.spend('standbys', rows, counted)
+    for (const { onlineMs } of seats) if (standbyPays(rows, true, onlineMs)) tally.spend('standbys', rows, counted)
     for (const [stage, producer] of (producers as Peer[]).entries()) {
       const job: Job = {
         request,
