@@ -56,9 +56,9 @@ async function middleInputs(): Promise<(position: number, rows: number) => reado
 
 describe('a cheating stage', () => {
   /** Not on what is computed, but on what is said of it. */
-  const honestWork: readonly CheatName[] = ['two faces', 'framing', 'silence']
+  const honestWork: readonly CheatName[] = ['two faces', 'framing', 'silence', 'copied sketch']
   for (const name of (Object.keys(cheats) as CheatName[]).filter((cheat) => !honestWork.includes(cheat))) {
-    it(`is off, or says what it is not: ${name}`, async () => {
+    it(`is off: ${name}`, async () => {
       const range = name === 'another token' ? ([0, model.manifest.blocks.length] as const) : ends
       const inputs =
         name === 'another token'
@@ -70,10 +70,8 @@ describe('a cheating stage', () => {
       expect(cheat.range).toEqual(honest.range)
       const [right, wrong] = [await outputs(honest, inputs), await outputs(cheat, inputs)]
       const errors = right.map((value, i) => worstRow(wrong[i] as TensorValue, value, value.dims[value.dims.length - 2] ?? 1))
-      if (name === 'false backend') {
-        expect(cheat.report.backend).not.toBe(honest.report.backend)
-        expect(Math.max(...errors)).toBe(0)
-      } else expect(Math.max(...errors)).toBeGreaterThan(5 * honestError)
+      if (name === 'false backend') expect(cheat.report.backend).not.toBe(honest.report.backend)
+      expect(Math.max(...errors)).toBeGreaterThan(5 * honestError)
       await Promise.all([honest.dispose(), cheat.dispose()])
     })
   }

@@ -1,5 +1,6 @@
 /** Every cheat by its name, as tests and the simulation's report call it. */
 import type { Cheat } from './cheat.ts'
+import { copiedSketch } from './auditors.ts'
 import { grinder } from './grinder.ts'
 import { framing, silent, twoFaced } from './links.ts'
 import { halfCache, halfWeights, halfWeightsInOneLayer, int8Weights, shortMemory } from './sessions.ts'
@@ -21,6 +22,7 @@ export const cheats = {
   'two faces': () => twoFaced,
   framing: () => framing,
   silence: () => silent,
+  'copied sketch': () => copiedSketch,
 } satisfies Record<string, () => Cheat>
 
 export type CheatName = keyof typeof cheats
