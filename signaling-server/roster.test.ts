@@ -386,3 +386,76 @@ it('a model that nobody holds comes before one more replica of another, however 
   }
   expect([1, 2].map((i) => s.assigned(peerOf(i))?.revision)).toEqual([revisionOf(0), revisionOf(1)])
 })
+
+describe('[PL5] every part has a second holder before another has a third', () => {
+  const [ada, bob, cyd, dan, eve] = [1, 2, 3, 4, 5].map(peerOf) as [PeerId, PeerId, PeerId, PeerId, PeerId]
+  const firstOf = (s: Simulation, peer: PeerId) => s.assigned(peer)?.blocks[0]
+
+  it('when somebody joins, however slow the two holders of the other are', () => {
+    const s = new Simulation(2, [[mega, mega]])
+    for (const peer of [ada, bob, cyd]) s.join(peer, 10 * mega)
+    s.settle(leaseMs)
+    const alone = [ada, bob, cyd].find((peer, _, all) => all.filter((p) => firstOf(s, p) === firstOf(s, peer)).length === 1) as PeerId
+    s.join(dan, 10 * mega)
+    expect(firstOf(s, dan)).toBe(firstOf(s, alone))
+  })
+
+  it('and when holders leave: one that can be spared goes over', () => {
+    const s = new Simulation(2, [[mega, mega]])
+    for (const peer of [ada, bob, cyd, dan, eve]) s.join(peer, 10 * mega)
+    s.settle(leaseMs)
+    const holders = (first: number) => s.peers.filter((peer) => firstOf(s, peer) === first)
+    const few = holders(0).length === 2 ? 0 : 1
+    s.drop(holders(few)[0] as PeerId)
+    s.settle(leaseMs)
+    expect([holders(0).length, holders(1).length]).toEqual([2, 2])
+  })
+})
+
+describe('[AD1] what is held from before the server began', () => {
+  const peer = peerOf(1)
+  const lease = 'e'.repeat(32)
+  const offer = (s: Simulation, change: object = {}) =>
+    s.roster.offer(peer, peer, undefined, {
+      t: 'offer',
+      memoryBytes: 10 * mega,
+      models: [],
+      power: 1,
+      backends: ['wasm'],
+      holding: { lease, revision: revisionOf(0), blocks: [0, 1], ...usualReady, ...change },
+    })
+
+  it('goes on as it is, under the same lease', () => {
+    const s = new Simulation(2, [[mega, mega]])
+    s.join(peer, 10 * mega)
+    offer(s)
+    expect(s.told.get(peer)?.at(-1)).toEqual({ t: 'renewed', lease })
+    expect(s.roster.volunteer(peer)?.holding).toMatchObject({ lease, blocks: { first: 0, end: 1 }, ready: { rowLimit: 16 } })
+    s.roster.renew(peer, { t: 'renew', lease, stats })
+    expect(s.told.get(peer)?.at(-1)).toEqual({ t: 'renewed', lease })
+    // Said again, as after another blip, it costs nothing.
+    const before = s.lost.length
+    offer(s)
+    expect(s.lost).toHaveLength(before)
+  })
+
+  it('is given anew where it is of no use: another model, blocks that are none, a backend not offered', () => {
+    for (const change of [{ revision: revisionOf(7) }, { blocks: [1, 1] }, { blocks: [1, 3] }, { backend: 'webgpu' }]) {
+      const s = new Simulation(2, [[mega, mega]])
+      s.join(peer, 10 * mega)
+      offer(s, change)
+      expect(s.told.get(peer)?.at(-1)).toMatchObject({ t: 'assign', revision: revisionOf(0) })
+    }
+  })
+})
+
+it('[PL7] the part of one that is leaving goes to others while it still serves', () => {
+  const [ada, bob] = [peerOf(1), peerOf(2)]
+  const s = new Simulation(1, [[mega]])
+  s.join(ada, 10 * mega)
+  s.ready(ada)
+  s.roster.leaving(ada)
+  s.join(bob, 10 * mega)
+  expect(s.assigned(bob)?.blocks).toEqual([0, 1])
+  expect(s.roster.volunteer(ada)?.holding).toBeDefined()
+})
