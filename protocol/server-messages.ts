@@ -150,6 +150,8 @@ export const serverMessageSchema = v.variant('t', [
   /** First provisional, then settled; corrected where an answer was wrong. */
   v.strictObject({ t: v.literal('receipt'), receipt: receiptSchema }),
   // ---- Anyone
+  /** The servers that share these swarms are others than before: as in `welcome`. */
+  v.strictObject({ t: v.literal('servers'), servers: v.pipe(v.array(serverUrl), v.maxLength(maxServers)) }),
   /** Another server has that swarm: go on there with the same key. With `id`: ask there what was asked here. */
   v.strictObject({ t: v.literal('moved'), id: v.exactOptional(id), revision: v.exactOptional(revisionSchema), url: serverUrl }),
   v.strictObject({ t: v.literal('error'), id: v.exactOptional(id), error: wireErrorSchema }),

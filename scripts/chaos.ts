@@ -6,8 +6,10 @@ import { openLibrary } from '../models/library.ts'
 import { asError } from '../protocol/errors.ts'
 import { help, Misuse, parseChaosOptions, type ChaosOptions } from './chaos/options.ts'
 import { Pool } from './chaos/pool.ts'
+import { processes } from './chaos/processes.ts'
 import { reportLine, type Found } from './chaos/report.ts'
 import { scenarios } from './chaos/scenarios.ts'
+import { settlement } from './chaos/settlement.ts'
 
 const misused = 2
 
@@ -22,8 +24,12 @@ async function chaos(options: ChaosOptions): Promise<number> {
   const pool = await Pool.start(model, options.data, stop.signal)
   try {
     for (const name of options.only) {
-      if (name === 'processes' || name === 'settlement') continue
-      const one = await scenarios[name](pool, options, say)
+      const one =
+        name === 'settlement'
+          ? await settlement(options, say)
+          : name === 'processes'
+            ? await processes(model, options, say, stop.signal)
+            : await scenarios[name](pool, options, say)
       all.push(one)
       out.write(`${reportLine(one)}\n`)
     }

@@ -180,6 +180,11 @@ export class ControlSockets {
     return true
   }
 
+  /** To everyone who has said hello. */
+  sendAll(message: ServerMessage): void {
+    for (const peer of this.#peers.keys()) this.send(peer, message)
+  }
+
   /** Tells every client to come back after a pause, spread over `spreadMs` so that they don't come all at once. Resolves when all are told. */
   async close(spreadMs: number): Promise<void> {
     this.#closed = true

@@ -38,6 +38,8 @@ export interface FellowsPorts {
   swarms(): readonly ModelInfo[]
   /** The library of models may have changed. */
   libraryChanged(): void
+  /** Servers came or went. */
+  serversChanged(): void
 }
 
 /** Between two reports of one's swarms; the catalogue of the others is as old as that. */
@@ -146,7 +148,9 @@ export class Fellows {
   async #readServers(): Promise<void> {
     // Out of reach, the last ones known are as good as any.
     const servers = await this.#ports.database.ownership.servers().catch(() => this.#servers)
+    const before = this.#servers
     this.#servers = servers.slice(0, maxServers)
+    if (before.join() !== this.#servers.join()) this.#ports.serversChanged()
   }
 
   async #readKeys(): Promise<void> {

@@ -181,6 +181,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     keys: [identity.publicKey, ...key.past],
     swarms: () => coordinator.models(),
     libraryChanged: () => void offered.look(true),
+    serversChanged: () => sockets.sendAll({ t: 'servers', servers: [...fellows.servers] }),
   })
   /** Of the swarms that others have, what they say of them. */
   const catalogue = () => catalogueOf(models, coordinator.models(), (revision) => fellows.swarm(revision), options.stages)

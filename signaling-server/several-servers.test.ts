@@ -164,8 +164,10 @@ it('stopped for a while, it decides nothing for what it has lost, and sends on t
   expect(await volunteer.next('moved')).toEqual({ t: 'moved', revision: mine, url: b.url })
 })
 
-it('ended politely, it leaves its swarms at once', async () => {
+it('ended politely, it leaves its swarms at once, and clients of the other hear that it is gone', async () => {
+  const witness = await peer(b)
   await a.close()
+  await expect.poll(async () => (await witness.next('servers')).servers, soon).toEqual([b.url])
   await expect.poll(owners, soon).toEqual([b.url, b.url])
 })
 

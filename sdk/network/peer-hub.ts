@@ -83,8 +83,14 @@ export class PeerHub {
   /** The next hello is another server's: its broker takes the place of this one's. Connections that stand are kept. */
   move(info: ServerInfo): void {
     this.#info = info
+    this.leave()
+  }
+
+  /** Without a broker: nobody new, but connections that stand are kept. */
+  leave(): void {
     const left = this.#peer
     this.#peer = undefined
+    this.#welcome = undefined
     left?.disconnect()
   }
 

@@ -45,6 +45,11 @@ export class ServerMoves {
   /** After each hello: all servers there are, as this one knows them. */
   welcomed(servers: readonly string[]): void {
     this.#failures = 0
+    this.heard(servers)
+  }
+
+  /** Some came or went. */
+  heard(servers: readonly string[]): void {
     // A server that knows no others takes none away: it may have lost its database.
     if (servers.length > 0) this.#servers = servers
   }

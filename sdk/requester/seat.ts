@@ -51,7 +51,10 @@ export class Seat {
         void this.hub.welcomed(welcome)
         handlers.welcomed(this, welcome, anew)
       },
-      message: (message) => handlers.message(this, message),
+      message: (message) => {
+        if (message.t === 'servers') this.#moves.heard(message.servers)
+        else handlers.message(this, message)
+      },
       lost: (reason) => {
         this.#first.reject(reason)
         handlers.lost(this)
@@ -82,6 +85,14 @@ export class Seat {
     if (this.#isHome) return this.#moves.lost()
     this.#failures += 1
     if (this.#failures === failuresBefore) this.#handlers.abandoned(this)
+  }
+
+  /** The server is done with; connections that it brokered are kept until they are released, or `close`. */
+  leave(reason: ManyhandsError): void {
+    this.#first.reject(reason)
+    this.#moves.close()
+    this.hub.leave()
+    this.socket.close()
   }
 
   close(reason: ManyhandsError): void {

@@ -20,6 +20,8 @@ const maxRemembered = 1_000
 const maxMoves = 3
 const ownerMs = 10_000
 const againMs = 1_000
+/** Seats that were left; past them the connections of the oldest go. */
+const maxLeft = 8
 
 export interface SeatsHandlers extends Pick<SeatHandlers, 'welcomed' | 'message' | 'lost'> {
   /** What was at that seat goes on at home. */
@@ -31,6 +33,8 @@ export class Seats {
   readonly #sit: (info: ServerInfo) => Seat
   /** By origin. */
   readonly #others = new Map<string, Promise<Seat>>()
+  /** Their connections to peers may still be in use. */
+  readonly #left: Seat[] = []
   readonly #closing = new AbortController()
   readonly #sessions = new Map<SessionId, Seat>()
   /** Through which server's broker somebody can be reached. */
@@ -70,6 +74,7 @@ export class Seats {
 
   each(use: (seat: Seat) => void): void {
     use(this.home)
+    for (const seat of this.#left) use(seat)
     for (const sitting of this.#others.values()) void sitting.then(use, () => undefined)
   }
 
@@ -113,7 +118,9 @@ export class Seats {
     this.#others.delete(seat.info.base.origin)
     forget(this.#sessions, seat)
     forget(this.#peers, seat)
-    seat.close(new ManyhandsError('unavailable', 'This server is gone.'))
+    seat.leave(new ManyhandsError('unavailable', 'This server is gone.'))
+    this.#left.push(seat)
+    if (this.#left.length > maxLeft) this.#left.shift()?.close(new ManyhandsError('unavailable', 'This server is gone.'))
     left(seat)
   }
 
