@@ -11,6 +11,7 @@ import { createIdentity, type Identity } from '../protocol/keys.ts'
 import { leaseMs } from '../protocol/limits.ts'
 import type { PeerId, SessionId } from '../protocol/ids.ts'
 import { serverMessageSchema, type ServerMessage } from '../protocol/server-messages.ts'
+import type { Ticket } from '../protocol/ticket.ts'
 import { fuzzRuns, seededRandom } from '../testing/fuzz.ts'
 import { peerOf, plainManifest, revisionOf } from '../testing/swarms.ts'
 import type { Said } from './control-sockets.ts'
@@ -54,6 +55,7 @@ class Scene {
   readonly told: { readonly peer: PeerId; readonly message: ServerMessage }[] = []
   readonly leases = new Map<PeerId, string>()
   readonly sessions: SessionId[] = []
+  readonly tickets: Ticket[] = []
   uptime = 1_000
 
   constructor(stages: 'auto' | number = 3) {
@@ -100,7 +102,10 @@ class Scene {
     this.told.push({ peer, message })
     if (message.t === 'assign') this.leases.set(peer, message.lease)
     if (message.t === 'unassign') this.leases.delete(peer)
-    if (message.t === 'session') this.sessions.push(message.ticket.session)
+    if (message.t === 'session') {
+      this.sessions.push(message.ticket.session)
+      this.tickets.push(message.ticket)
+    }
     return true
   }
 }
@@ -226,6 +231,14 @@ function act(s: Scene, random: (below: number) => number): void {
     () => s.say(peer, { ...offer, backends: [], memoryBytes: 0 }),
     () => s.say(peer, { t: 'failed', lease, error }),
     () => s.say(peer, { t: 'leave' }),
+    () => s.say(peer, { t: 'leaving' }),
+    () =>
+      s.say(peer, {
+        t: 'fault',
+        session,
+        peer: pick([ada, bob, cyd, dan]),
+        error: { code: pick(['peer-lost', 'hash-mismatch']), message: 'x' },
+      }),
     () => s.say(peer, { t: 'fault', session, error }),
     () => s.say(peer, { t: 'pause', paused: random(3) === 0 }),
     () => s.coordinator.joined(peer),
@@ -253,6 +266,13 @@ function act(s: Scene, random: (below: number) => number): void {
     }),
     () => s.say(peer, { t: 'close', id: random(40) }),
     () => s.say(peer, { t: 'models', id: 1 }),
+    () => s.say(peer, { t: 'reopen', id: random(40), session }),
+    () => s.say(peer, { t: 'stalled', session, position: random(100), waitedMs: random(5000) }),
+    () => s.say(peer, { t: 'pace', session, held: random(100), serviceMs: random(500) }),
+    () => {
+      const ticket = s.tickets.at(-1 - random(20))
+      if (ticket) s.say(peer, { t: 'adopt', ticket: rarely() ? { ...ticket, maxRows: 7 } : ticket })
+    },
     ...Array.from({ length: 6 }, () => () => {
       const finish = pick(['stop', 'length', 'aborted', 'error'] as const)
       s.say(peer, {
