@@ -75,3 +75,9 @@ it('a folder that can’t be made is refused with what to do', async () => {
     message: expect.stringContaining("server's key can't be") as string,
   })
 })
+
+it('processes that start together in one folder have one key', async () => {
+  const keys = await Promise.all(Array.from({ length: 8 }, () => serverKey(folder)))
+  expect(new Set(keys.map(({ identity }) => identity.publicKey)).size).toBe(1)
+  expect(await readdir(folder)).toEqual(['server-key.json'])
+})
