@@ -117,7 +117,7 @@ for (const name of computing) {
     expect(receipt.status).toBe('corrected')
     const final = corrections.at(-1)?.answer ?? answer
     expect(final.tokenIds).toEqual(right)
-    await expect(standing(tab)).toContainText(/wrong/i, { timeout: settledMs })
+    await expect(standing(tab)).toContainText(/differed/i, { timeout: settledMs })
   })
 }
 
@@ -130,7 +130,7 @@ for (const name of ['two faces', 'framing'] as const) {
     const generation = asking.generate('tiny-llama', prompt, { maxTokens, onProgress: ({ phase }) => phase === 'answer' && back() })
     const answer = await generation
     expect(answer.tokenIds).toEqual(right)
-    if (name === 'framing') await expect(standing(tab)).toContainText(/wrong/i, { timeout: settledMs })
+    if (name === 'framing') await expect(standing(tab)).toContainText(/differed/i, { timeout: settledMs })
   })
 }
 
@@ -142,7 +142,7 @@ test('who checks others by copying is found, and whom it checked is not', async 
   for (
     let i = 0;
     i < 20 &&
-    !/wrong/i.test(
+    !/differed/i.test(
       (await standing(tab)
         .textContent({ timeout: 1 })
         .catch(() => '')) ?? '',
@@ -153,5 +153,5 @@ test('who checks others by copying is found, and whom it checked is not', async 
     await generation
     await generation.settled
   }
-  await expect(standing(tab)).toContainText(/wrong/i)
+  await expect(standing(tab)).toContainText(/differed/i)
 })
