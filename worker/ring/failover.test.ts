@@ -66,7 +66,7 @@ async function answer(
 const instead = (...replaced: number[]) => [0, 1, 2].map((s) => (replaced.includes(s) ? s + 3 : s))
 
 describe('[RR] whatever happens to a pipeline', () => {
-  const runs = Number(process.env['MANYHANDS_FAILOVERS'] ?? 40)
+  const runs = Number(process.env['MANYHANDS_FAILOVERS'] ?? 100)
 
   it("the answer is the whole model's, without a hole or a repetition, and custody covers every row", async () => {
     for (let seed = 1; seed <= runs; seed++) await undisturbed(seed)

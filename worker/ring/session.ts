@@ -4,7 +4,6 @@
  * session also hosts the answer (see host.ts). docs/protocol.md [SE], [RR].
  */
 import type { LinkKey, Verdict } from '../../link/custody-link.ts'
-import { deferred, type Deferred } from '../../link/deferred.ts'
 import type { HistoryStep, LinkHistory } from '../../link/history.ts'
 import { InLink } from '../../link/in-link.ts'
 import { OutLink } from '../../link/out-link.ts'
@@ -12,7 +11,7 @@ import type { Outlet } from '../../link/outlet.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import type { ClientMessage } from '../../protocol/client-messages.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
-import { asError, ManyhandsError } from '../../protocol/errors.ts'
+import { ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
 import type { PeerId, SessionId } from '../../protocol/ids.ts'
 import type { Identity } from '../../protocol/keys.ts'
@@ -21,9 +20,10 @@ import { packTensors, unpackTensors, type TensorValue } from '../../protocol/ten
 import { ringLink, type Ticket, type TicketStage } from '../../protocol/ticket.ts'
 import type { StageEngine, StepOutput } from '../engine/engine.ts'
 import { AnswerHost } from './host.ts'
-import { ServicePace } from './pace.ts'
 import type { Scheduler } from './scheduler.ts'
-import { allFinite, feedSpecs, readTokens } from './step-tensors.ts'
+import { StepRunner } from './step-runner.ts'
+import { feedSpecs, readTokens } from './step-tensors.ts'
+import { isWhole, WayOn } from './way-on.ts'
 
 export type StageWord = Extract<ClientMessage, { t: 'done' | 'fault' | 'stalled' }>
 
@@ -41,9 +41,6 @@ export interface SessionPorts {
   ended(session: StageSession): void
 }
 
-/** A link that breaks while a generation begins is made anew so often; then the server is told. */
-const mostReconnects = 2
-
 /** What a standby has run already and brings along. */
 export interface Warm {
   /** The name of its cache in the engine. */
@@ -58,31 +55,17 @@ export class StageSession {
   /** performance.now() of the last thing that happened in it. */
   lastActive = performance.now()
   readonly #ports: SessionPorts
-  readonly #cacheKey: SessionId
   readonly #in: InLink
   /** To the next stage round the ring. */
   readonly #out: OutLink
+  readonly #way: WayOn
+  readonly #runner: StepRunner
   readonly #host: AnswerHost | undefined
-  readonly #pace = new ServicePace()
   #ticket: Ticket
   #index: number
-  #next!: Promise<Outlet>
-  /** Rows run, as far as they are still those that were received. */
-  #ran: number
-  #queued = false
-  /** This generation's rows are agreed with the upstream neighbour; and so many of them are passed on. */
+  /** This generation's rows are agreed with the upstream neighbour, on this link. */
   #resumed = false
-  #resumedAt: number | undefined
-  /** The links in use, once something has come or gone on them. */
   #upOutlet: Outlet | undefined
-  #nextOutlet: Outlet | undefined
-  #reconnected = 0
-  /** The next stage has said from where it wants rows. */
-  #asked = false
-  /** Resolved then, or when it won't any more. */
-  #whenAsked = deferred<void>()
-  /** Resolved when every row that came has been run. */
-  #caughtUp: Deferred<void> | undefined
   /** Whom the server has been told of in this generation; nothing more is taken from them. */
   readonly #blamed = new Set<PeerId>()
   /** All who take part or took part once: what these say late is nothing worse than late. */
@@ -94,12 +77,24 @@ export class StageSession {
     this.#ticket = ticket
     this.#index = index
     this.#ports = ports
-    this.#cacheKey = warm?.cacheKey ?? ticket.session
-    if (!warm) ports.engine.open(this.#cacheKey, ticket.maxPositions)
+    if (!warm) ports.engine.open(ticket.session, ticket.maxPositions)
     const last = index === ticket.stages.length - 1
+    const self = ports.identity.id
     this.#in = this.receiver(warm?.received)
-    this.#ran = this.#in.history.end
     this.#out = new OutLink(ports.identity, last ? undefined : warm?.sent)
+    this.#way = new WayOn(this.#out, {
+      link: (peer) => (peer === self ? Promise.resolve(this.self) : ports.link(peer)),
+      lost: (peer, error) => this.blame(peer, error),
+    })
+    this.#runner = new StepRunner(warm?.cacheKey ?? ticket.session, this.#in.history, {
+      engine: ports.engine,
+      scheduler: ports.scheduler,
+      logitsFrom: (step) => this.#host?.logitsFrom(step) ?? step.rows,
+      ran: (rows, ms) => ports.ran(rows, ms),
+      emit: (step, output) => this.#emit(step, output),
+      failed: (error) => this.fail(error),
+      unusable: (error) => this.blame(this.#in.sender as PeerId, error),
+    })
     if (last) this.#host = new AnswerHost(this, ports, this.#out, warm?.sent)
     this.#enter()
   }
@@ -145,7 +140,7 @@ export class StageSession {
 
   /** Rows run, and milliseconds from a step's arrival to its output. */
   pace(): { held: number; serviceMs: number } {
-    return { held: this.#ran, serviceMs: this.#pace.serviceMs(performance.now()) }
+    return this.#runner.pace()
   }
 
   // ---- Generations -------------------------------------------------------------------------------------------------
@@ -153,42 +148,27 @@ export class StageSession {
   /** The session goes on by a newer ticket. What was queued runs on; what is sent waits for `resume` and `gap`. */
   reroute(ticket: Ticket, index: number): void {
     this.lastActive = performance.now()
-    this.#out.stop()
     this.#ticket = ticket
     this.#index = index
     this.#resumed = false
-    this.#resumedAt = undefined
     this.#upOutlet = undefined
-    this.#reconnected = 0
-    this.#asked = false
-    this.#whenAsked.resolve()
-    this.#whenAsked = deferred<void>()
     this.#blamed.clear()
     this.#enter()
   }
 
   /** A newer ticket does not name this peer: it signs what it has sent, and goes. */
   leave(): void {
-    this.#out.stop()
     this.close()
   }
 
   /** A word from the host: where everybody goes on from in this generation. */
   resumeRing(rows: number): void {
-    const { session, generation } = this.#ticket
-    this.#resumedAt = rows
-    this.#toNext({ t: 'resume', session, generation, rows })
+    this.#way.resume(rows)
   }
 
-  /** The end goes round the ring, behind everything that the next stage has asked for and its signatures. */
-  async endRing(end: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
-    const ticket = this.#ticket
-    if (isWhole(end)) await this.#whenAsked.promise
-    await this.#out.flush()
-    if (ticket !== this.#ticket) return
-    this.#toNext(end)
-    // The next stage may still have to be reached.
-    await this.#next.catch(() => undefined)
+  /** The end goes round the ring, behind everything that was sent. */
+  endRing(end: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
+    return this.#way.end(end)
   }
 
   // ---- From the links ----------------------------------------------------------------------------------------------
@@ -209,10 +189,7 @@ export class StageSession {
     const { decoder } = engine.manifest
     if (decoder && this.#index === 0) readTokens(inputs[0] as TensorValue, step.rows, decoder.vocab)
     this.#host?.cameRound(step.position + step.rows)
-    if (this.#in.accept(step) !== 'new') return
-    this.#ran = Math.min(this.#ran, step.position)
-    this.#pace.arrived(step.position, this.lastActive)
-    this.#work()
+    if (this.#in.accept(step) === 'new') this.#runner.came(step.position)
   }
 
   custody(signedChunk: Uint8Array, generation: number, link: number, from: PeerId): void {
@@ -238,13 +215,14 @@ export class StageSession {
         if (from === this.#in.sender) this.#resume(message.rows, via)
         return
       case 'gap':
-        if (from === this.#nextStage.peer && message.link === this.#outLink) this.#gap(message.held, via)
+        if (from === this.#nextStage.peer && message.link === this.#outLink) this.#way.gap(message.held, via)
         return
       case 'end':
         if (from === this.#in.sender) void this.#endFromUpstream(message)
         return
+      case 'open':
       case 'fault':
-        // Whoever can't go on tells the server, and the server tells everybody.
+        // Said to oneself, where one is one's own neighbour; and whoever can't go on tells the server.
         return
       default:
         throw new ManyhandsError('bad-message', `A peer sent '${message.t}', which is not its to send.`)
@@ -257,18 +235,11 @@ export class StageSession {
    */
   peerLost(peer: PeerId, reason: ManyhandsError, link: Outlet): void {
     if (this.#host && peer === this.#ticket.requester.peer) return this.#host.requesterLost(link)
-    const { generation } = this.#ticket
-    const down = peer === this.#nextStage.peer && (this.#nextOutlet ?? link) === link
     const up = peer === this.#in.sender && (this.#upOutlet ?? link) === link
-    if ((up || down) && this.#host?.neighbourLost()) return
+    if ((up || this.#way.uses(peer, link)) && this.#host?.neighbourLost()) return
     const error = new ManyhandsError('peer-lost', reason.message)
-    if (up && (generation === 0 || this.#in.begun)) return this.blame(peer, error)
-    if (!down) return
-    if (generation === 0 || this.#asked || this.#reconnected >= mostReconnects) return this.blame(peer, error)
-    this.#reconnected += 1
-    this.#nextOutlet = undefined
-    this.#reach(peer)
-    if (this.#resumedAt !== undefined) this.resumeRing(this.#resumedAt)
+    if (up && (this.#ticket.generation === 0 || this.#in.begun)) return this.blame(peer, error)
+    this.#way.linkLost(peer, error, link)
   }
 
   // ---- Ends --------------------------------------------------------------------------------------------------------
@@ -299,10 +270,8 @@ export class StageSession {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#ports.scheduler.remove(this.#cacheKey)
-    this.#ports.engine.close(this.#cacheKey)
-    this.#whenAsked.resolve()
-    this.#caughtUp?.resolve()
+    this.#runner.close()
+    this.#way.leave()
     this.#host?.closed()
     this.#ports.ended(this)
   }
@@ -358,41 +327,9 @@ export class StageSession {
     for (const { peer } of [ticket.requester, ...ticket.stages]) this.#parties.add(peer)
     const upstream = (ticket.stages[this.#index - 1] ?? ticket.stages.at(-1)) as TicketStage
     this.#in.begin(this.linkKey(this.#index, this.#ports.engine.inputSpecs.length), upstream)
-    this.#nextOutlet = undefined
-    this.#reach(this.#nextStage.peer)
-    if (ticket.generation === 0) {
-      this.#resumed = true
-      this.#whenConnected((outlet) => this.#gap(0, outlet))
-    }
+    if (ticket.generation === 0) this.#resumed = true
+    this.#way.enter(ticket, this.#nextStage.peer, this.#outKey)
     this.#host?.enter()
-  }
-
-  /** Connects to the next stage and opens this generation there. One that can't be reached is told to the server. */
-  #reach(peer: PeerId): void {
-    this.#next = peer === this.#ports.identity.id ? Promise.resolve(this.self) : this.#connect(peer)
-    this.#whenConnected((outlet) => (this.#nextOutlet = outlet))
-  }
-
-  async #connect(peer: PeerId): Promise<Outlet> {
-    const ticket = this.#ticket
-    const outlet = await this.#ports.link(peer)
-    if (ticket === this.#ticket) outlet.sendMessage({ t: 'open', ticket })
-    return outlet
-  }
-
-  #toNext(message: LinkMessage): void {
-    this.#whenConnected((outlet) => outlet.sendMessage(message))
-  }
-
-  /** For as long as the ticket is the same. */
-  #whenConnected(use: (outlet: Outlet) => void): void {
-    const ticket = this.#ticket
-    const { peer } = this.#nextStage
-    const current = () => ticket === this.#ticket && !this.#closed
-    this.#next.then(
-      (outlet) => current() && use(outlet),
-      (thrown: unknown) => current() && this.blame(peer, asError(thrown)),
-    )
   }
 
   #resume(rows: number, via: Outlet): void {
@@ -402,84 +339,13 @@ export class StageSession {
     this.#resumed = true
     this.#upOutlet = via
     this.#in.history.truncate(rows)
-    this.#ran = Math.min(this.#ran, this.#in.history.end)
-    // A standby ran the row that the next token is chosen from, and chose none.
-    if (this.#host?.lacksToken(rows)) this.#ran = Math.min(this.#ran, this.#in.history.at(rows - 1)?.position ?? this.#ran)
-    this.#pace.clear()
     const { session, generation } = this.#ticket
     via.sendMessage({ t: 'gap', session, link: this.#index, generation, held: this.#in.held })
-    this.#work()
+    // A standby ran the row that the next token is chosen from, and chose none.
+    this.#runner.resume(this.#host?.lacksToken(rows) ? this.#in.history.at(rows - 1)?.position : undefined)
     if (this.#host || again) return
     this.#out.history.truncate(rows)
     this.resumeRing(rows)
-  }
-
-  #gap(held: number, via: Outlet): void {
-    if (this.#asked) return
-    this.#asked = true
-    this.#whenAsked.resolve()
-    // Whatever follows goes the way that was answered from, behind what is sent on it.
-    this.#nextOutlet = via
-    this.#next = Promise.resolve(via)
-    this.#out.go(this.#outKey, via, held)
-  }
-
-  /** One step waits its turn, the next one when it has run: sessions take turns, and nothing is queued twice. */
-  #work(): void {
-    if (this.#ran >= this.#in.history.end) this.#caughtUp?.resolve()
-    if (this.#closed || this.#queued || this.#ran >= this.#in.history.end) return
-    this.#queued = true
-    this.#ports.scheduler.enqueue(this.#cacheKey, async () => {
-      try {
-        return await this.#run()
-      } catch (thrown) {
-        this.fail(asError(thrown))
-        return 0
-      } finally {
-        this.#queued = false
-        this.#work()
-      }
-    })
-  }
-
-  /** Resolves when every row that came has been run. */
-  #runAll(): Promise<void> {
-    this.#caughtUp?.resolve()
-    this.#caughtUp = deferred<void>()
-    this.#work()
-    return this.#caughtUp.promise
-  }
-
-  #dropQueued(): void {
-    this.#ports.scheduler.remove(this.#cacheKey)
-    this.#queued = false
-  }
-
-  async #run(): Promise<number> {
-    const step = this.#in.history.at(this.#ran)
-    if (this.#closed || !step) return 0
-    const { engine } = this.#ports
-    const { position, rows } = step
-    const inputs = unpackTensors(step.payload, engine.inputSpecs)
-    if (position < engine.held(this.#cacheKey)) engine.rollback(this.#cacheKey, position)
-    const logitsFrom = this.#host?.logitsFrom(step) ?? rows
-    let output: StepOutput
-    try {
-      output = await engine.run({ session: this.#cacheKey, position, rows, inputs, logitsFrom })
-    } catch (thrown) {
-      // What can't be run because it is no number is its sender's doing; another is to send these rows.
-      if (allFinite(inputs)) throw thrown
-      this.#in.history.truncate(position)
-      this.blame(this.#in.sender as PeerId, asError(thrown))
-      return 0
-    }
-    this.#ports.ran(rows, output.runMs)
-    // Rolled back meanwhile: these rows are not the session's any more.
-    if (this.#closed || this.#in.history.at(position) !== step || this.#ran !== position) return output.runMs
-    this.#ran = position + rows
-    this.#pace.served(position, performance.now())
-    this.#emit(step, output)
-    return output.runMs
   }
 
   #emit(step: HistoryStep, output: StepOutput): void {
@@ -493,8 +359,8 @@ export class StageSession {
   /** The end travels round the ring: what is still to be run is run, chunks still open are signed, then the next stage hears it. */
   async #endFromUpstream(message: Extract<LinkMessage, { t: 'end' }>): Promise<void> {
     const ticket = this.#ticket
-    if (isWhole(message)) await this.#runAll()
-    else this.#dropQueued()
+    if (isWhole(message)) await this.#runner.all()
+    else this.#runner.drop()
     await this.#in.settled()
     // In a newer generation the end comes again.
     if (ticket !== this.#ticket) return
@@ -503,9 +369,6 @@ export class StageSession {
     if (ticket === this.#ticket) this.close()
   }
 }
-
-/** The answer was given to its end, and so all of its rows count. */
-const isWhole = ({ finish }: Extract<LinkMessage, { t: 'end' }>) => finish === 'stop' || finish === 'length'
 
 /** A peer spoke where the ticket does not let it. */
 export const notTheirs = new ManyhandsError('bad-ticket', 'A peer spoke for a session that is not its own.')
