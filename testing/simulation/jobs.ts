@@ -43,7 +43,6 @@ export const purposes = [
 export type Purpose = (typeof purposes)[number]
 
 export interface Tally {
-  readonly usefulRows: number
   requests: number
   failed: number
   /** Keys of honest people barred, and struck once. */
@@ -93,9 +92,6 @@ export function createTally(): Tally {
   const by: Record<string, number> = {}
   const checks: number[] = []
   return {
-    get usefulRows() {
-      return useful
-    },
     requests: 0,
     failed: 0,
     honestBars: 0,

@@ -148,6 +148,12 @@ export function createPopulation({ attack, peers, freshAddresses }: Options, whe
     peer.sessions = 0
     peer.auditing = false
     settle(peer)
+    // What nobody keeps any longer is forgotten here too, with all that it refers to.
+    wheel.after(world.keptMinutes, () => {
+      if (peer.online) return
+      peer.kept = []
+      peer.vouched = []
+    })
   }
 
   function visitor(place: Place): void {
