@@ -3,22 +3,22 @@
  * it, and ends the answer. The ring closes here, without the requester; a last stage that took over begins with the tokens
  * that have arrived so far. docs/protocol.md [HO].
  */
-import { deferred } from '../../link/deferred.ts'
 import type { LinkHistory } from '../../link/history.ts'
 import type { InLink } from '../../link/in-link.ts'
 import { OutLink } from '../../link/out-link.ts'
 import type { Outlet } from '../../link/outlet.ts'
-import { concatBytes, toHex, type Bytes } from '../../protocol/bytes.ts'
+import { concatBytes, type Bytes } from '../../protocol/bytes.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
 import type { PeerId } from '../../protocol/ids.ts'
 import { maxUnacknowledged, requesterGoneMs } from '../../protocol/limits.ts'
 import type { Finish, LinkMessage } from '../../protocol/link-messages.ts'
-import { answerHash, promptHash, signAnswer, tokenBytes } from '../../protocol/receipt.ts'
+import { tokenBytes } from '../../protocol/receipt.ts'
 import { packTensors, unpackTensors, type TensorValue } from '../../protocol/tensors.ts'
 import { answerLink, logitsLink, promptLink } from '../../protocol/ticket.ts'
 import type { HistoryStep } from '../../link/history.ts'
 import { chooseToken } from './last-logits.ts'
+import { AnswerEnd } from './answer-end.ts'
 import { LogitsLink } from './logits-link.ts'
 import { RoundWatch } from './round-watch.ts'
 import { feedSpecs, packTokens, readTokens } from './step-tensors.ts'
@@ -55,14 +55,9 @@ export class AnswerHost {
   /** What `run` answered: packed outputs. */
   #result: Bytes | undefined
   #acked = 0
-  /** Set when the answer is over; then its signed end, once that is made. */
+  /** Set when the answer is over. */
   #finish: Finish | undefined
-  #end: Pick<End, 'finish' | 'signature'> | undefined
-  /** The requester has heard the end; the end has come round the ring. */
-  readonly #arrived = deferred<void>()
-  readonly #cameRound = deferred<void>()
-  #roundOver = false
-  #told = false
+  readonly #ending: AnswerEnd
   #over = false
 
   constructor(session: StageSession, ports: SessionPorts, ring: OutLink, logits?: LinkHistory) {
@@ -73,6 +68,10 @@ export class AnswerHost {
     this.#answer = new OutLink(ports.identity)
     const keepRows = ports.engine.report.backend === 'webgpu'
     this.#logits = new LogitsLink(ports.identity, (history) => session.receiver(history), keepRows, logits)
+    this.#ending = new AnswerEnd(session, ports, (end) => {
+      const via = this.#answering
+      void this.#answer.flush().then(() => via === this.#answering && via?.sendMessage(end))
+    })
     this.#watch = new RoundWatch({
       now: () => performance.now(),
       stalled: (end, waitedMs) => ports.tellServer({ t: 'stalled', session: session.id, position: Math.max(0, end - 1), waitedMs }),
@@ -92,10 +91,8 @@ export class AnswerHost {
     this.#answering = undefined
     // The server's word may not reach the requester: it is passed on.
     this.#requester?.sendMessage({ t: 'open', ticket })
-    // All is done but the requester's last word: whoever was called back may go again.
-    if (this.#roundOver) return this.#endRing('aborted')
-    if (this.#start) this.#resume(this.#ring.history.end)
-    if (this.#end) this.#endRing()
+    if (this.#start && !this.#ending.roundOver) this.#resume(this.#ring.history.end)
+    this.#ending.roundRing()
   }
 
   get inLinks(): InLink[] {
@@ -157,7 +154,7 @@ export class AnswerHost {
     this.#requester = undefined
     if (this.#over || this.#gone !== undefined) return
     this.#gone = setTimeout(() => {
-      this.#arrived.resolve()
+      this.#ending.arrived()
       void this.#finishAnswer('aborted')
     }, requesterGoneMs)
   }
@@ -205,15 +202,13 @@ export class AnswerHost {
 
   /** The end came back from upstream, and with it every signature. */
   ringEnded(): void {
-    this.#roundOver = true
-    this.#cameRound.resolve()
-    this.#closeWhenDone()
+    this.#ending.cameRound()
   }
 
   /** True when the answer is over and told of, and so nobody else is needed for it. */
   neighbourLost(): boolean {
-    if (this.#told) this.ringEnded()
-    return this.#told
+    if (this.#ending.told) this.ringEnded()
+    return this.#ending.told
   }
 
   /** It can't go on, and no other last stage could: the request itself is at fault, or nothing has happened for too long. */
@@ -231,8 +226,7 @@ export class AnswerHost {
     this.#over = true
     this.#watch.stop()
     clearTimeout(this.#gone)
-    this.#arrived.resolve()
-    this.#cameRound.resolve()
+    this.#ending.giveUp()
   }
 
   // ---- Prompt ------------------------------------------------------------------------------------------------------
@@ -368,12 +362,12 @@ export class AnswerHost {
       via.sendMessage({ t: 'gap', session, link: promptLink(ticket), generation, held: asked })
     }
     this.#answer.go(this.#session.linkKey(answerLink(ticket), tensors), via, held)
-    if (this.#end) this.#sayEnd()
+    this.#ending.toRequester()
   }
 
   #acknowledged(position: number): void {
     const promptLength = this.#start?.promptLength ?? 0
-    if (this.#end && position >= this.#answer.history.end) this.#arrived.resolve()
+    if (this.#ending.made && position >= this.#answer.history.end) this.#ending.arrived()
     this.#acked = Math.max(this.#acked, Math.min(position - promptLength, this.#tokens.length))
     if (!this.#finish) this.#feed()
   }
@@ -387,64 +381,20 @@ export class AnswerHost {
     try {
       // What was held back goes round, so that the ring has what the requester has.
       if (finish === 'aborted') this.#feed(true)
-      const answer = this.#result ?? tokenBytes(this.#tokens)
-      const signature = await signAnswer(this.#session.id, answer, this.#ports.identity.privateKey)
-      // A short answer may be over before the requester's signature for its prompt is here; one that left gives none.
-      await (finish === 'aborted' ? this.#prompt.settled() : this.#prompt.signed(promptSignatureMs))
-      await this.#logits.flush()
-      this.#end = { finish, signature: toHex(signature) }
-      this.#sayEnd()
-      this.#endRing()
-      // Lost just before its end, a requester may come back for it, and a stage may have to be replaced for its signatures;
-      // one that said stop waits for nothing.
-      if (finish !== 'aborted') await this.#settled()
-      const { session } = this.#session.ticket
-      this.#ports.tellServer({
-        t: 'done',
-        session,
+      await this.#ending.make({
         finish,
-        promptPositions: this.#promptHeld,
+        answer: this.#result ?? tokenBytes(this.#tokens),
         answerPositions: this.#result ? 1 : this.#tokens.length,
-        promptHash: await promptHash(concatBytes(this.#promptParts)),
-        answerHash: await answerHash(answer, signature),
+        prompt: concatBytes(this.#promptParts),
+        promptPositions: this.#promptHeld,
+        signed: async () => {
+          // A short answer may be over before the requester's signature for its prompt is here; one that left gives none.
+          await (finish === 'aborted' ? this.#prompt.settled() : this.#prompt.signed(promptSignatureMs))
+          await this.#logits.flush()
+        },
       })
-      this.#told = true
-      this.#closeWhenDone()
     } catch (thrown) {
       this.#session.fail(asError(thrown))
     }
-  }
-
-  /** The end has reached everybody, or somebody is not coming back. */
-  async #settled(): Promise<void> {
-    const timer = setTimeout(() => {
-      this.#arrived.resolve()
-      this.#cameRound.resolve()
-    }, requesterGoneMs)
-    await Promise.all([this.#arrived.promise, this.#cameRound.promise])
-    clearTimeout(timer)
-  }
-
-  #endMessage(): End {
-    const { session, generation } = this.#session.ticket
-    return { t: 'end', session, generation, ...(this.#end as Pick<End, 'finish' | 'signature'>) }
-  }
-
-  /** To the requester, behind the last token and its signature. */
-  #sayEnd(): void {
-    const { ticket } = this.#session
-    void this.#answer.flush().then(() => {
-      if (ticket === this.#session.ticket) this.#answering?.sendMessage(this.#endMessage())
-    })
-  }
-
-  #endRing(finish?: Finish): void {
-    const end = this.#endMessage()
-    void this.#session.endRing(finish ? { ...end, finish } : end)
-  }
-
-  /** With the ring's end come round and the server told, nothing is left to do. */
-  #closeWhenDone(): void {
-    if (this.#roundOver && this.#told) this.#session.close()
   }
 }
