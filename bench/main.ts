@@ -8,6 +8,7 @@ import { installPackages, packagesAreThere } from '../scripts/setup/packages.mjs
 import { runQuietly, stage } from '../scripts/setup/steps.mjs'
 import { machineText } from './machine.ts'
 import { makeMaterial } from './material.ts'
+import { audits } from './parts/audits.ts'
 import { bareChannel } from './parts/bare-channel.ts'
 import { carving } from './parts/carving.ts'
 import { engineAlone } from './parts/engine-alone.ts'
@@ -22,7 +23,7 @@ import { benchSite } from './site.ts'
 const help = `Usage: npm run bench -- [options]
 
   --rounds N      runs of each kind, 5 or more (5)
-  --only PARTS    some of: network, channel, several, engine, engine2, wire, visits, graph, honest (with commas); docs/benchmarks.md stays as it is
+  --only PARTS    some of: network, channel, several, engine, engine2, wire, visits, graph, audits, honest (with commas); docs/benchmarks.md stays as it is
   --data DIR      models and what is made of them (.manyhands)
 `
 
@@ -67,6 +68,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   wire: () => wire(model, values.data),
   visits: () => visits(model, values.data, rounds, say),
   graph: () => carving(site.url, rounds),
+  audits: () => audits(model, values.data, say),
   honest: () => honest(root, say),
 }
 const names = values.only?.split(',') ?? Object.keys(parts)

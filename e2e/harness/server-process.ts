@@ -10,6 +10,8 @@ export interface ServerOptions {
   readonly stages?: number
   /** PostgreSQL's address, for several servers of one network. */
   readonly database?: string
+  /** A file of the peers that the operator trusts. */
+  readonly anchors?: string
   readonly signal?: AbortSignal
 }
 
@@ -23,10 +25,11 @@ export interface ServerProcess {
 /** A cold start reads and checks every manifest. */
 const startMs = 60_000
 
-export async function startServerProcess({ data, port = 0, stages, database, signal }: ServerOptions): Promise<ServerProcess> {
+export async function startServerProcess({ data, port = 0, stages, database, anchors, signal }: ServerOptions): Promise<ServerProcess> {
   const args = ['--import', 'tsx', 'signaling-server/main.ts', '--port', String(port), '--data', data]
   if (stages !== undefined) args.push('--stages', String(stages))
   if (database !== undefined) args.push('--database', database)
+  if (anchors !== undefined) args.push('--anchors', anchors)
   const group = new ProcessGroup('The server', process.execPath, args)
   try {
     const [url] = await group.says(/http:\/\/localhost:\d+/, startMs, signal)
