@@ -76,7 +76,7 @@ test.describe('after the hello', () => {
     ['no JSON', '{"t":'],
     ['an unknown kind', { t: 'teapot' }],
     ['a field too many', { t: 'models', id: 1, and: 'more' }],
-    ['a number out of range', { t: 'open', id: 1, revision: 'ab'.repeat(32), maxPositions: -1 }],
+    ['a number out of range', { t: 'open', id: 1, revision: 'ab'.repeat(32), maxPositions: -1, sampling: null }],
     ['proofs of the wrong length', new Uint8Array(17)],
   ] as const) {
     test(`${what} is answered with bad-message`, async ({ chat }) => {

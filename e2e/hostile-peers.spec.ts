@@ -20,7 +20,7 @@ test.afterEach('every volunteer still serves', async ({ chat }) => {
 /** A session that a proper requester has been routed, and has not begun. */
 async function routed(chat: TestNetwork): Promise<{ ticket: Ticket; host: PeerId; end: () => void }> {
   const socket = await RawSocket.welcomed(chat.url)
-  socket.send({ t: 'open', id: 1, revision: chat.model.revision, maxPositions: 64 })
+  socket.send({ t: 'open', id: 1, revision: chat.model.revision, maxPositions: 64, sampling: { temperature: 0, topP: 1, seed: 0 } })
   const { ticket } = await socket.next('route')
   const end = () => {
     socket.send({ t: 'close', id: 1 })

@@ -22,6 +22,7 @@ import { openEmbedded, type Embedded } from './sqlite-store.ts'
 const mega = 1_000_000
 const hash = 'c'.repeat(64)
 const stats = { steps: 0, rows: 0, busyMs: 0, sentBytes: 0, receivedBytes: 0 }
+const sampling = { temperature: 0, topP: 1, seed: 0 }
 const decoder = { layers: 3, kvHeads: 1, headDim: 1, vocab: 8, context: 2048, eos: [0] }
 
 const published = (n: number, blocks: number): PublishedModel => ({
@@ -139,7 +140,7 @@ it('a model that goes takes its assignments along, one that comes finds those wi
   const lease = s.leases.get(ada)
   s.coordinator.setModels([published(2, 2)])
   expect(s.told.at(-1)).toMatchObject({ peer: ada, message: { t: 'unassign', lease } })
-  s.say(bob, { t: 'open', id: 1, revision: revisionOf(1), maxPositions: 10, sampling: null })
+  s.say(bob, { t: 'open', id: 1, revision: revisionOf(1), maxPositions: 10, sampling })
   expect(s.told.at(-1)).toMatchObject({ peer: bob, message: { t: 'error', id: 1, error: { code: 'unknown-model' } } })
   s.offer(ada)
   expect(s.told.at(-1)).toMatchObject({ peer: ada, message: { t: 'assign', revision: revisionOf(2) } })
@@ -150,7 +151,7 @@ it('a key that comes again by another socket waits no more for what the one befo
   s.coordinator.setModels([published(1, 1)])
   s.offer(ada)
   s.ready(ada)
-  for (let id = 0; id < 12; id++) s.say(bob, { t: 'open', id, revision: revisionOf(1), maxPositions: 10, sampling: null })
+  for (let id = 0; id < 12; id++) s.say(bob, { t: 'open', id, revision: revisionOf(1), maxPositions: 10, sampling })
   expect(s.coordinator.sessions.queued).toBeGreaterThan(0)
   s.coordinator.joined(bob)
   expect(s.coordinator.sessions.queued).toBe(0)
@@ -262,7 +263,7 @@ function act(s: Scene, random: (below: number) => number): void {
     () => s.say(peer, { t: 'renew', lease, stats }),
     ...Array.from({ length: 8 }, () => () => {
       const maxPositions = pick([1, 10, 10, 10, 2048, 4096])
-      s.say(peer, { t: 'open', id: random(40), revision, maxPositions, sampling: null }, pick([undefined, '192.0.2.0/24']))
+      s.say(peer, { t: 'open', id: random(40), revision, maxPositions, sampling }, pick([undefined, '192.0.2.0/24']))
     }),
     () => s.say(peer, { t: 'close', id: random(40) }),
     () => s.say(peer, { t: 'models', id: 1 }),

@@ -112,6 +112,7 @@ describe('a request that will never have a route is refused at once', () => {
   it.each<[string, Partial<Asked>, (b: SessionScene) => void]>([
     ['unknown-model', {}, (b) => (b.offered = false)],
     ['context-overflow', { maxPositions: context + 1 }, () => undefined],
+    ['bad-input', { sampling: null }, () => undefined],
     ['no-volunteers', {}, (b) => (b.volunteers[0].paused = true)],
   ])('%s', (code, asked, arrange) => {
     const b = new SessionScene()

@@ -63,6 +63,10 @@ export class Sessions {
     const model = this.#ports.swarm(asked.revision)?.model
     if (!model) return this.#refuse(asked, new ManyhandsError('unknown-model', 'This server has no model of that revision.'))
     const { decoder, name } = model.manifest
+    if ((decoder === undefined) !== (asked.sampling === null)) {
+      const why = decoder ? `${name} generates text: say how tokens are chosen.` : `${name} chooses no tokens: sampling is null.`
+      return this.#refuse(asked, new ManyhandsError('bad-input', why))
+    }
     const context = decoder?.context ?? 1
     if (asked.maxPositions > context)
       return this.#refuse(asked, new ManyhandsError('context-overflow', `${name} holds ${context} tokens, prompt and answer together.`))
