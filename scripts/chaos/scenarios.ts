@@ -11,11 +11,14 @@ const maxTokens = 64
 const longPrompt = (words: number): readonly Message[] => [
   { role: 'user', content: `${Array.from({ length: words }, (_, i) => `word${i % 97}`).join(' ')} Go on.` },
 ]
+/** Standbys have run the prompt by then, on one machine with all the others: here the stages' own work goes first. */
+const warmAt = 64
+const longTokens = 128
 /** Of ten parts of time a slow one computes in one. */
 const slowTurnMs = 100
 const slowShare = 0.1
 
-type Scenario = (pool: Pool, options: ChaosOptions, say: (line: string) => void) => Promise<Found>
+type Scenario = (pool: Pool, options: Pick<ChaosOptions, 'positions' | 'rounds'>, say: (line: string) => void) => Promise<Found>
 
 export const scenarios: Readonly<Record<Exclude<ScenarioName, 'processes' | 'settlement'>, Scenario>> = {
   kill: async (pool, { positions }, say) => {
@@ -28,9 +31,17 @@ export const scenarios: Readonly<Record<Exclude<ScenarioName, 'processes' | 'set
     )
   },
   long: async (pool, { rounds }, say) => {
-    const cases = Array.from({ length: stageCount * rounds }, (_, i) => ({ stage: i % stageCount, at: 8 + i }))
-    return course(pool, say, 'long', 'the same with a thousand tokens of context', longPrompt(330), cases, ({ stage }) =>
-      pool.stage(stage).tab.browser.group.signal('SIGKILL'),
+    const cases = Array.from({ length: stageCount * rounds }, (_, i) => ({ stage: i % stageCount, at: warmAt + 2 * i }))
+    const kill = ({ stage }: Case) => pool.stage(stage).tab.browser.group.signal('SIGKILL')
+    return course(
+      pool,
+      say,
+      'long',
+      'the same with a thousand tokens of context, the standbys warm',
+      longPrompt(330),
+      cases,
+      kill,
+      longTokens,
     )
   },
   freeze: async (pool, { rounds }, say) => {
@@ -101,9 +112,10 @@ async function course(
   messages: readonly Message[],
   cases: readonly Case[],
   disturb: (one: Case) => void | (() => unknown),
+  length = maxTokens,
 ): Promise<Found> {
   await pool.fill()
-  const right = (await pool.network.generate(pool.model.revision, messages, { maxTokens })).tokenIds
+  const right = (await pool.network.generate(pool.model.revision, messages, { maxTokens: length })).tokenIds
   const pauses: number[] = []
   const problems: string[] = []
   let same = 0
@@ -114,7 +126,7 @@ async function course(
       pool.network,
       pool.model.revision,
       messages,
-      { maxTokens },
+      { maxTokens: length },
       one.at,
       () => (after = disturb(one)),
     )
