@@ -62,9 +62,10 @@ async function withoutIsolation(page: Page): Promise<void> {
 
 async function serving({ page, group }: BrowserProcess, timeoutMs: number, signal?: AbortSignal): Promise<GiveState> {
   const settled = page.locator('[data-testid=phase][data-phase=serving], [data-testid=phase][data-phase=failed]')
+  const waited = new AbortController()
   const stopped = new Promise<never>((_, reject) => {
     if (signal?.aborted) reject(signal.reason)
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true, signal: waited.signal })
     void group.ended.then(() => reject(new Error("A volunteer's browser ended.")))
   })
   try {
@@ -73,6 +74,8 @@ async function serving({ page, group }: BrowserProcess, timeoutMs: number, signa
     if (signal?.aborted || !group.running) throw error
     const { phase, reason } = await giveState(page)
     throw new Error(`A volunteer did not serve within ${timeoutMs / 1000} s; its page says: ${phase}, ${reason}`, { cause: error })
+  } finally {
+    waited.abort()
   }
   const state = await giveState(page)
   if (state.phase !== 'serving') throw new Error(`A volunteer can't serve: ${state.reason}`)
