@@ -1,29 +1,27 @@
 /**
- * Audits from draw to verdict: which ended work is computed again, by whom, who decides when two disagree, and what is looked
- * at then. The decisions are trust/'s, the re-executions audit-runs.ts's, the outcome is written in one commit. Nothing waits
- * for an audit but its receipt. docs/protocol.md [AU].
+ * Audits from draw to verdict: which ended work is computed again, by whom, and who decides when two disagree. The decisions
+ * are trust/'s, the re-executions audit-runs.ts's; what follows a verdict is audit-aftermath.ts. Nothing waits for an audit but
+ * its receipt. docs/protocol.md [AU].
  */
 import type { ClientMessage } from '../protocol/client-messages.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
-import { linkEnds } from '../protocol/ticket.ts'
+import { Aftermath } from './audit-aftermath.ts'
 import { compareToProducer, verdictOf, type Work } from './audit-case.ts'
-import { changesOf, type Changes, type Conclusion } from './audit-outcome.ts'
-import { stageChunks, stageJobs, type Party, type StageJob } from './audit-plan.ts'
-import { signedHashes } from './audit-run.ts'
 import { AuditorChoice, type Case, type Why } from './audit-choice.ts'
+import { keptSession, unproven } from './audit-intake.ts'
+import type { Conclusion } from './audit-outcome.ts'
+import type { Party } from './audit-plan.ts'
+import { AuditReceipts } from './audit-receipts.ts'
 import { AuditRuns, type RunResult } from './audit-runs.ts'
 import { Disputes } from './disputes.ts'
-import { KeptSessions, type Job, type KeptSession, type Participant } from './kept-sessions.ts'
+import { KeptSessions, type Job, type KeptSession } from './kept-sessions.ts'
 import type { Serving } from './routing.ts'
-import { expectedRows, settled } from './settlement.ts'
 import type { Standings } from './standings.ts'
 import type { Store } from './store.ts'
-import { afterAudit, agreementWeight, auditShare, canaryShareOf, quietNetwork, recheckShareOf } from './trust/audit-policy.ts'
-import { jobsToRecheck } from './trust/backtrack.ts'
-import { backendKey } from './trust/quarantine.ts'
+import { auditShare, canaryShareOf } from './trust/audit-policy.ts'
 import type { Known } from './trust/standing.ts'
 import type { EndedSession } from './trust-port.ts'
 import { Withheld } from './withheld.ts'
@@ -58,35 +56,22 @@ const mostTries = 3
 const maxCases = 10_000
 /** Waiting ones that are looked at in one go. */
 const maxLookedAt = 500
-/** Peers whose strikes may turn out to be their backend's. */
-const maxStruck = 1_000
+
 type Of<T extends ClientMessage['t']> = Extract<ClientMessage, { t: T }>
 
 export class Audits {
-  /** Totals since the start, for /metrics. */
-  readonly counts = {
-    drawn: 0,
-    agreed: 0,
-    mismatches: 0,
-    lost: 0,
-    auditorsLost: 0,
-    split: 0,
-    void: 0,
-    strikes: 0,
-    barred: 0,
-    quarantined: 0,
-    wrong: 0,
-  }
   readonly #ports: AuditsPorts
   readonly #runs: AuditRuns
   readonly #kept = new KeptSessions()
   readonly #disputes = new Disputes()
   /** In the order in which they wait for somebody. */
   readonly #cases = new Set<Case>()
-  readonly #struck = new Map<string, PeerId[]>()
   readonly #withheld = new Withheld()
   readonly #choice: AuditorChoice
-  #network = quietNetwork
+  readonly #receipts: AuditReceipts
+  readonly #aftermath: Aftermath
+  #drawn = 0
+  #mismatches = 0
 
   constructor(ports: AuditsPorts) {
     this.#ports = ports
@@ -96,6 +81,19 @@ export class Audits {
       isBusy: (peer) => this.#runs.isBusy(peer),
       tried: (c, auditor) => this.#tried(c, auditor),
     })
+    this.#receipts = new AuditReceipts(ports)
+    this.#aftermath = new Aftermath({
+      ...ports,
+      kept: this.#kept,
+      receipts: this.#receipts,
+      withheld: this.#withheld,
+      examine: (of, why) => this.#examine(of, why),
+    })
+  }
+
+  /** Totals since the start, for /metrics. */
+  get counts() {
+    return { drawn: this.#drawn, mismatches: this.#mismatches, ...this.#aftermath.counts }
   }
 
   get underWay(): number {
@@ -112,14 +110,16 @@ export class Audits {
     // Whom signatures prove wrong needs no audit.
     if (ended.custody.named.length > 0) return
     try {
-      const kept = await this.#keep(ended, promptHash)
+      const kept = await keptSession(ended, promptHash, this.#ports)
+      this.#kept.add(kept)
       for (const peer of unproven(ended)) this.#withheld.note(peer, this.#ports.uptime())
       const now = this.#ports.now()
       for (const job of kept.jobs) {
-        if (this.#ports.random() < auditShare(this.#ports.standings.known(job.job.peer), this.#network, now)) this.#examine(job, 'drawn')
+        if (this.#ports.random() < auditShare(this.#ports.standings.known(job.job.peer), this.#aftermath.network, now))
+          this.#examine(job, 'drawn')
       }
       for (const session of this.#disputes.due(kept.session, (s) => this.#kept.get(s))) this.#examineAll(session)
-      if (kept.pending === 0) await this.#settle(kept)
+      if (kept.pending === 0) await this.#receipts.settle(kept)
       this.#pump()
     } catch (thrown) {
       this.#ports.failed(thrown)
@@ -165,36 +165,6 @@ export class Audits {
 
   // ---- What is examined ------------------------------------------------------------------------------------------------
 
-  async #keep({ session, request, asked, ledger, custody }: EndedSession, promptHash: string): Promise<KeptSession> {
-    const jobs: Job[] = []
-    const peers = new Set(ledger.tickets.flatMap((t) => t.stages.map((s) => s.peer)))
-    const participants: Participant[] = [...peers].map((peer) => ({ peer, prefix: this.#ports.standings.known(peer).prefix }))
-    const endedAt = this.#ports.uptime()
-    const kept: KeptSession = {
-      session,
-      request,
-      revision: asked.revision,
-      requester: asked.peer,
-      endedAt,
-      participants: [...participants, { peer: asked.peer, prefix: asked.network }],
-      chunks: stageChunks(ledger),
-      promptHash,
-      jobs,
-      pending: 0,
-      wrong: false,
-      // What was not all proven stays provisional.
-      settled: custody.failed > 0,
-    }
-    for (const job of await stageJobs(ledger)) {
-      const { peer, backend, revision, chunks } = job
-      const key = backendKey(revision, backend, this.#ports.volunteer(peer)?.holding.ready.adapter)
-      const producer = { peer, wasm: backend === 'wasm', backendKey: key, outputs: signedHashes(job) }
-      jobs.push({ of: kept, job, producer, at: endedAt, chunks, checked: false, agreed: [], open: false })
-    }
-    this.#kept.add(kept)
-    return kept
-  }
-
   #examineAll({ jobs }: KeptSession): void {
     for (const job of jobs) this.#examine(job, 'dispute')
   }
@@ -217,7 +187,7 @@ export class Audits {
     if (auditor !== undefined) c.auditor = auditor
     of.open = true
     of.of.pending += 1
-    this.counts.drawn += 1
+    this.#drawn += 1
     this.#cases.add(c)
   }
 
@@ -292,140 +262,14 @@ export class Audits {
   }
 
   #mismatch(c: Case, auditor: PeerId): void {
-    this.counts.mismatches += 1
+    this.#mismatches += 1
     c.sides = [c.job.peer, auditor]
     for (const peer of c.sides) this.#ports.standings.dispute(peer, true)
   }
 
-  /** Everything that follows, in one commit; what is looked at next, after it. */
   async #conclude(c: Case, conclusion: Conclusion): Promise<void> {
     this.#cases.delete(c)
-    const { of, job, producer, works } = c
-    const kept = of.of
-    const { standings, now } = this.#ports
-    const before = of.agreed.filter((w) => w.wasm && producer.wasm)
-    const involved = [producer.peer, ...works.map((w) => w.peer), ...before.map((w) => w.peer)]
-    const producerLost = conclusion.t === 'lost' && conclusion.losers.includes(producer.peer)
-    const isWrong = producerLost || conclusion.t === 'split'
-    const isNews = isWrong && !kept.wrong
-    if (isWrong) kept.wrong = true
-    const right =
-      isWrong || conclusion.t === 'void' ? [] : works.filter((w) => conclusion.t !== 'lost' || !conclusion.losers.includes(w.peer))
-    of.open = false
-    const weight = agreementWeight(this.#network)
-    let changes: Changes | undefined
-    let receipt: Receipt | undefined
-    const written = await standings
-      .commit(kept.revision, involved, async (draft) => {
-        // In turn, so that a receipt never counts what is not written before it.
-        kept.pending -= 1
-        of.agreed.push(...right)
-        const struck = (key: string) => this.#struck.get(key) ?? []
-        const decided = changesOf(draft, { job, producer, works, before, conclusion, weight }, struck, now())
-        changes = decided
-        receipt = await this.#settledReceipt(kept)
-        return [...decided.writes, ...(receipt ? [{ t: 'receipt', receipt } as const] : [])]
-      })
-      .catch((thrown: unknown) => {
-        this.#ports.failed(thrown)
-        return false
-      })
-    for (const peer of c.sides) standings.dispute(peer, false)
-    if (!written) of.agreed = of.agreed.filter((w) => !right.some((r) => r === w))
-    if (right.length > 0 && written) {
-      of.checked ||= right.some((w) => w.rank === 'proven' || w.rank === 'anchor')
-      this.#withheld.forgive(producer.peer)
-    }
-    this.#count(conclusion, producerLost)
-    if (isNews) this.#tellWrong(kept, job, changes?.losers ?? [], producerLost)
-    if (!written || !changes) return this.#pump()
-    if (receipt) this.#sendReceipt(kept, receipt)
-    this.#follow(c, conclusion, changes)
+    await this.#aftermath.conclude(c, conclusion)
     this.#pump()
   }
-
-  #count(conclusion: Conclusion, producerLost: boolean): void {
-    const name = conclusion.t === 'lost' ? (producerLost ? 'lost' : 'auditorsLost') : conclusion.t
-    this.counts[name] += 1
-  }
-
-  #tellWrong(kept: KeptSession, job: StageJob, losers: readonly PeerId[], producerLost: boolean): void {
-    this.counts.wrong += 1
-    const reason = producerLost
-      ? `Blocks ${job.first + 1} to ${job.end} of the model were computed wrongly.`
-      : `Blocks ${job.first + 1} to ${job.end} of the model came out differently each time they were computed.`
-    this.#ports.log(`session ${kept.session.slice(0, 8)}: ${reason}`)
-    this.#ports.wrong(kept.session, reason, producerLost ? losers : [job.peer])
-  }
-
-  /** Other work of those who lost, backends that are doubted, and who is watched because of what newcomers found. */
-  #follow(c: Case, conclusion: Conclusion, { losers, barred, quarantined, writes }: Changes): void {
-    const { now, uptime, random, standings } = this.#ports
-    const { of, producer, works } = c
-    if (conclusion.t !== 'void') this.#network = afterAudit(this.#network, barred.includes(producer.peer))
-    this.counts.barred += barred.length
-    this.counts.strikes += writes.filter((w) => w.t === 'strike').length
-    for (const key of quarantined) {
-      this.counts.quarantined += 1
-      this.#struck.delete(key)
-      this.#ports.log(`a backend is doubted: ${key}`)
-      this.#ports.doubted(key)
-    }
-    for (const peer of losers) {
-      const { backendKey: key } = [producer, ...works, ...of.agreed].find((w) => w.peer === peer) ?? producer
-      if (!quarantined.includes(key)) this.#struck.set(key, [...(this.#struck.get(key) ?? []), peer].slice(-maxStruck))
-      this.#ports.log(
-        `${peer.slice(0, 8)} was found wrong at session ${of.of.session.slice(0, 8)}, blocks ${of.job.first + 1}-${of.job.end}`,
-      )
-      const kept = this.#kept.workOf(peer, uptime()).filter((job) => job !== of && !job.open && !job.of.wrong)
-      for (const job of jobsToRecheck(kept, of.at, barred.includes(peer))) this.#examine(job, 'backtrack')
-    }
-    const [first] = works
-    if (
-      c.why === 'drawn' &&
-      conclusion.t === 'agreed' &&
-      first &&
-      !of.of.wrong &&
-      random() < recheckShareOf(standings.known(first.peer), now())
-    )
-      this.#examine(of, 'recheck')
-  }
-
-  // ---- Receipts --------------------------------------------------------------------------------------------------------
-
-  async #settle(kept: KeptSession): Promise<void> {
-    let receipt: Receipt | undefined
-    const written = await this.#ports.standings.commit(kept.revision, [], async () => {
-      receipt = await this.#settledReceipt(kept)
-      return receipt ? [{ t: 'receipt', receipt }] : []
-    })
-    if (written && receipt) this.#sendReceipt(kept, receipt)
-  }
-
-  /** Once nothing is waited for: what was computed again with the same outcome, of all. Inside a commit only. */
-  async #settledReceipt(kept: KeptSession): Promise<Receipt | undefined> {
-    if (kept.pending > 0 || kept.wrong || kept.settled) return undefined
-    const { store, identity, now } = this.#ports
-    const last = await store.receipt(kept.request)
-    if (last?.session !== kept.session) return undefined
-    const done = kept.jobs.reduce((sum, job) => sum + (job.agreed.length > 0 ? job.chunks : 0), 0)
-    return settled(last, { done, of: kept.chunks }, identity, now())
-  }
-
-  #sendReceipt(kept: KeptSession, receipt: Receipt): void {
-    kept.settled = true
-    this.#ports.send(kept.requester, { t: 'receipt', receipt })
-  }
-}
-
-/** Stages at the ends of links of which rows are missing: one of the two did not sign. */
-function unproven({ ledger, manifest, done }: EndedSession): Set<PeerId> {
-  const { ticket } = ledger
-  const peers = new Set<PeerId>()
-  for (const [link, { from, to }] of expectedRows(ticket, manifest, done) ?? []) {
-    const ends = linkEnds(ticket, link)
-    if (!ends || link >= ticket.stages.length || ledger.rows(link) >= to - from) continue
-    peers.add(ends.from).add(ends.to)
-  }
-  return peers
 }
