@@ -6,6 +6,7 @@ import { deferred, type Deferred } from '../../link/deferred.ts'
 import { asError, ManyhandsError, type ErrorCode } from '../../protocol/errors.ts'
 import type { SessionId } from '../../protocol/ids.ts'
 import type { Receipt } from '../../protocol/receipt.ts'
+import type { Pipeline, Quorum } from './quorum.ts'
 
 /** How often an answer is asked again: the second time only proven volunteers take part, so a third helps nobody. */
 const maxCorrections = 2
@@ -13,16 +14,11 @@ const maxCorrections = 2
 const verdictMs = 3_000
 const lies: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['hash-mismatch', 'bad-signature', 'bad-message', 'not-finite'])
 
-/** One asking of something, by however many pipelines. */
+/** One asking of something. */
 export interface Asked<T> {
   readonly answer: Promise<T>
-  /** Resolves when the answer, or what has come of it, is not to be trusted. */
-  readonly wrong: Promise<{ session: SessionId; reason: string }>
-  /** The receipt that says how the audits went. */
-  settled(): Promise<Receipt>
-  /** Resolves when no more is to be heard of the answer. */
-  over(): Promise<void>
-  drop(): void
+  /** The pipelines that it is asked of. */
+  readonly quorum: Pick<Quorum<unknown, Pipeline<unknown>>, 'wrong' | 'settled' | 'over' | 'drop'>
 }
 
 export interface FollowPorts<T> {
@@ -48,16 +44,17 @@ async function watch<T>(ports: FollowPorts<T>, settled: Deferred<Receipt>): Prom
   let reason: string | undefined
   for (let corrections = 0; ; corrections++) {
     const current = asked
-    const verdict = current.wrong.then((wrong) => ({ wrong }))
+    const { quorum } = current
+    const verdict = quorum.wrong.then((wrong) => ({ wrong }))
     let found = await Promise.race([verdict, unlessWrong(current.answer, verdict)])
     if ('value' in found) {
       ports.answered(found.value, reason)
-      current.settled().then(settled.resolve, (thrown: unknown) => current === asked && settled.reject(asError(thrown)))
-      const late = await Promise.race([verdict, current.over()])
+      quorum.settled().then(settled.resolve, (thrown: unknown) => current === asked && settled.reject(asError(thrown)))
+      const late = await Promise.race([verdict, quorum.over()])
       if (!late) return
       found = late
     }
-    current.drop()
+    quorum.drop()
     const { session, reason: why } = found.wrong
     if (corrections === maxCorrections)
       throw new ManyhandsError('disputed', `The answer was found wrong ${maxCorrections + 1} times over. The last time: ${why}`)

@@ -5,7 +5,9 @@
 import { deferred } from '../../link/deferred.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { SessionId } from '../../protocol/ids.ts'
+import type { Receipt } from '../../protocol/receipt.ts'
 import type { SessionNews } from './session-news.ts'
+import type { SessionTerms } from './session-source.ts'
 
 /** One pipeline's attempt at an answer. */
 export interface Pipeline<T> {
@@ -25,9 +27,11 @@ export type Candidate<T, P extends Pipeline<T>> = {
   failure?: ManyhandsError
 }
 
+/** Whose volunteers must not take part, and what it does again, where there is any. */
+export type PipelineTerms = Pick<SessionTerms, 'apart' | 'corrects'>
+
 export interface QuorumPorts<T, P extends Pipeline<T>> {
-  /** A pipeline that shares no volunteer with these sessions. */
-  open(apart: SessionId[]): Promise<P>
+  open(terms: PipelineTerms): Promise<P>
   /** Nothing that either has said so far contradicts the other. */
   agree(a: Candidate<T, P>, b: Candidate<T, P>): boolean
   /** They contradict each other: somebody should find out who is right. */
@@ -40,19 +44,24 @@ export class Quorum<T, P extends Pipeline<T>> {
   readonly agreed: Promise<readonly P[]>
   /** Resolves when one was found wrong that counts: it agreed, or it was the only one. */
   readonly wrong: Promise<{ session: SessionId; reason: string }>
-  readonly #size: number
+  /** How many must agree. */
+  readonly size: number
+  readonly #corrects: SessionId | undefined
   readonly #ports: QuorumPorts<T, P>
   readonly #done = deferred<readonly P[]>()
   readonly #wrong = deferred<{ session: SessionId; reason: string }>()
   #counted: readonly P[] = []
-  #over = false
+  /** No pipeline is wanted any more. */
+  #closed = false
   #opening = false
   /** Why no further pipeline can be had. */
   #exhausted: ManyhandsError | undefined
   #disputing = 0
 
-  constructor(size: number, ports: QuorumPorts<T, P>) {
-    this.#size = size
+  /** @param corrects the session that is done again: by one pipeline, however many were asked for */
+  constructor(pipelines: number, corrects: SessionId | undefined, ports: QuorumPorts<T, P>) {
+    this.size = corrects === undefined ? pipelines : 1
+    this.#corrects = corrects
     this.#ports = ports
     this.agreed = this.#done.promise
     this.agreed.catch(() => undefined)
@@ -62,11 +71,11 @@ export class Quorum<T, P extends Pipeline<T>> {
   /** Opens as many as must agree, then lets all begin. @returns whether they did */
   async start(): Promise<boolean> {
     try {
-      while (this.candidates.length < this.#size && !this.#over) await this.#open()
+      while (this.candidates.length < this.size && !this.#closed) await this.#open()
     } catch (thrown) {
       this.#fail(this.#tooFew(asError(thrown)))
     }
-    if (this.#over) return false
+    if (this.#closed) return false
     for (const { pipeline } of this.candidates) pipeline.begin()
     this.check()
     return true
@@ -74,7 +83,7 @@ export class Quorum<T, P extends Pipeline<T>> {
 
   /** Whenever one of them has said more. */
   check(): void {
-    if (this.#over || this.candidates.length < this.#size) return
+    if (this.#closed || this.candidates.length < this.size) return
     const { agree } = this.#ports
     const alive = this.candidates.filter((c) => !c.failure)
     this.#dispute(alive.filter((a) => alive.some((b) => a !== b && !agree(a, b))))
@@ -82,20 +91,36 @@ export class Quorum<T, P extends Pipeline<T>> {
       alive.filter((c) => c.answer !== undefined),
       agree,
     )
-    if (winners.length >= this.#size) return this.#agree(winners)
-    if (this.#opening || largestCircle(alive, agree).length >= this.#size) return
-    if (this.#exhausted || this.candidates.length >= 2 * this.#size - 1) return this.#fail(this.#noAgreement())
+    if (winners.length >= this.size) return this.#agree(winners)
+    if (this.#opening || largestCircle(alive, agree).length >= this.size) return
+    if (this.#exhausted || this.candidates.length >= 2 * this.size - 1) return this.#fail(this.#noAgreement())
     void this.#openAnother()
+  }
+
+  /** The first one's receipt, once every one's says how its audits went. */
+  async settled(): Promise<Receipt> {
+    const receipts = await Promise.all((await this.agreed).map(({ news }) => news.settled))
+    return receipts[0] as Receipt
+  }
+
+  /** Resolves when no more is to be heard of those who agree. */
+  async over(): Promise<void> {
+    await Promise.all((await this.agreed).map(({ news }) => news.over))
   }
 
   /** None of them is wanted any more. */
   drop(): void {
-    this.#over = true
+    this.#closed = true
     for (const { pipeline } of this.candidates) pipeline.drop()
   }
 
   async #open(): Promise<P> {
-    const pipeline = await this.#ports.open(this.candidates.map((c) => c.pipeline.session))
+    const apart = this.candidates.map((c) => c.pipeline.session)
+    const corrects = this.#corrects
+    const pipeline = await this.#ports.open({
+      ...(apart.length > 0 ? { apart } : {}),
+      ...(corrects === undefined ? {} : { corrects }),
+    })
     const candidate: Candidate<T, P> = { pipeline }
     this.candidates.push(candidate)
     void pipeline.answer
@@ -105,7 +130,7 @@ export class Quorum<T, P extends Pipeline<T>> {
       )
       .then(() => this.check())
     void pipeline.news.wrong.then((reason) => this.#foundWrong(candidate, reason))
-    if (this.#over) pipeline.drop()
+    if (this.#closed) pipeline.drop()
     return pipeline
   }
 
@@ -113,7 +138,7 @@ export class Quorum<T, P extends Pipeline<T>> {
     this.#opening = true
     try {
       const pipeline = await this.#open()
-      if (!this.#over) pipeline.begin()
+      if (!this.#closed) pipeline.begin()
     } catch (thrown) {
       this.#exhausted = asError(thrown)
     } finally {
@@ -125,8 +150,8 @@ export class Quorum<T, P extends Pipeline<T>> {
   /** Before there is an agreement it costs one its voice; what has been agreed on is to be corrected. */
   #foundWrong(candidate: Candidate<T, P>, reason: string): void {
     const { pipeline } = candidate
-    if (this.#size === 1 || this.#counted.includes(pipeline)) return this.#wrong.resolve({ session: pipeline.session, reason })
-    if (this.#over) return
+    if (this.size === 1 || this.#counted.includes(pipeline)) return this.#wrong.resolve({ session: pipeline.session, reason })
+    if (this.#closed) return
     candidate.failure ??= new ManyhandsError('disputed', reason)
     pipeline.drop()
     this.check()
@@ -154,7 +179,7 @@ export class Quorum<T, P extends Pipeline<T>> {
     if (error.code !== 'no-volunteers' || had === 0) return error
     return new ManyhandsError(
       'no-volunteers',
-      `${this.#size} pipelines that share no volunteer were asked for; there are volunteers for ${had}. ${error.message}`,
+      `${this.size} pipelines that share no volunteer were asked for; there are volunteers for ${had}. ${error.message}`,
       error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs },
     )
   }
@@ -166,7 +191,7 @@ export class Quorum<T, P extends Pipeline<T>> {
     const others = this.#exhausted ? ` No further pipeline could be had: ${this.#exhausted.message}` : ''
     return new ManyhandsError(
       'disputed',
-      `${this.candidates.length} pipelines computed this, and no ${this.#size} of them came to the same answer.${others}`,
+      `${this.candidates.length} pipelines computed this, and no ${this.size} of them came to the same answer.${others}`,
     )
   }
 }

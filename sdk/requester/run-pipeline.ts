@@ -6,14 +6,13 @@ import { deferred } from '../../link/deferred.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Revision, SessionId } from '../../protocol/ids.ts'
-import type { Receipt } from '../../protocol/receipt.ts'
 import { unpackTensors, type TensorSpec, type TensorValue } from '../../protocol/tensors.ts'
 import type { RunOptions } from '../types.ts'
 import type { Asked } from './follow.ts'
-import { Quorum, type Pipeline } from './quorum.ts'
+import { Quorum, type Pipeline, type PipelineTerms } from './quorum.ts'
 import { sameResults } from './same-results.ts'
 import type { SessionNews } from './session-news.ts'
-import type { OpenSession, SessionSource, SessionTerms } from './session-source.ts'
+import type { OpenSession, SessionSource } from './session-source.ts'
 
 /** What is to be computed. */
 export interface Job {
@@ -41,7 +40,7 @@ export class RunPipeline implements Pipeline<RunAnswer> {
   readonly #answer = deferred<RunAnswer>()
   #packed: Uint8Array | undefined
 
-  static async open(source: SessionSource, job: Job, terms: Pick<SessionTerms, 'apart' | 'corrects'>): Promise<RunPipeline> {
+  static async open(source: SessionSource, job: Job, terms: PipelineTerms): Promise<RunPipeline> {
     const tensors = { feeds: job.feedTensors, answer: job.results.length }
     const all = { ...terms, revision: job.revision, maxPositions: 1, sampling: null, tensors }
     // No step comes before `begin`.
@@ -108,14 +107,12 @@ export interface RunAgreed {
 
 export class RunAsking implements Asked<RunAgreed> {
   readonly answer: Promise<RunAgreed>
-  readonly wrong: Promise<{ session: SessionId; reason: string }>
-  readonly #quorum: Quorum<RunAnswer, RunPipeline>
+  readonly quorum: Quorum<RunAnswer, RunPipeline>
 
   constructor(source: SessionSource, job: Job, corrects: SessionId | undefined) {
     const backends = (pipeline: RunPipeline) => pipeline.stages.map(({ backend }) => backend)
-    this.#quorum = new Quorum(corrects === undefined ? job.pipelines : 1, {
-      open: (apart) =>
-        RunPipeline.open(source, job, { ...(apart.length > 0 ? { apart } : {}), ...(corrects === undefined ? {} : { corrects }) }),
+    this.quorum = new Quorum(job.pipelines, corrects, {
+      open: (terms) => RunPipeline.open(source, job, terms),
       agree: (a, b) => {
         if (!a.answer || !b.answer) return true
         return sameResults(
@@ -125,27 +122,13 @@ export class RunAsking implements Asked<RunAgreed> {
       },
       dispute: (sessions) => source.dispute(sessions),
     })
-    this.wrong = this.#quorum.wrong
     this.answer = this.#ask()
     this.answer.catch(() => undefined)
   }
 
-  async settled(): Promise<Receipt> {
-    const receipts = await Promise.all((await this.#quorum.agreed).map(({ news }) => news.settled))
-    return receipts[0] as Receipt
-  }
-
-  async over(): Promise<void> {
-    await Promise.all((await this.#quorum.agreed).map(({ news }) => news.over))
-  }
-
-  drop(): void {
-    this.#quorum.drop()
-  }
-
   async #ask(): Promise<RunAgreed> {
-    await this.#quorum.start()
-    const pipelines = await this.#quorum.agreed
+    await this.quorum.start()
+    const pipelines = await this.quorum.agreed
     const [first] = pipelines as readonly [RunPipeline]
     return { answer: await first.answer, pipelines }
   }

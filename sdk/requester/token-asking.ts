@@ -3,7 +3,6 @@
  * as text.
  */
 import type { SessionId } from '../../protocol/ids.ts'
-import type { Receipt } from '../../protocol/receipt.ts'
 import type { Finish, Generated, Timing } from '../types.ts'
 import { AnswerText } from './answer-text.ts'
 import type { Asked } from './follow.ts'
@@ -21,51 +20,32 @@ export interface TokensAgreed {
 
 export class TokenAsking implements Asked<TokensAgreed> {
   readonly answer: Promise<TokensAgreed>
-  readonly wrong: Promise<{ session: SessionId; reason: string }>
+  readonly quorum: Quorum<TokenAnswer, TokenPipeline>
   readonly text: AnswerText
   readonly #question: Question
   readonly #corrects: SessionId | undefined
   readonly #branch: TokenBranch
-  readonly #quorum: Quorum<TokenAnswer, TokenPipeline>
 
   /** @param say takes the text as it becomes certain */
   constructor(source: SessionSource, question: Question, corrects: SessionId | undefined, say: (piece: string) => void) {
     const { revision, tokenizer, eos, options } = question
-    const pipelines = corrects === undefined ? question.pipelines : 1
     this.#question = question
     this.#corrects = corrects
     this.text = new AnswerText(tokenizer, eos, options.stop, say)
-    this.#branch = new TokenBranch(pipelines)
-    this.#quorum = new Quorum(pipelines, {
-      open: (apart) => {
-        const terms = { revision, ...(apart.length > 0 ? { apart } : {}), ...(corrects === undefined ? {} : { corrects }) }
-        return TokenPipeline.open(source, question, terms, options, () => this.#advance())
-      },
+    this.quorum = new Quorum(question.pipelines, corrects, {
+      open: (terms) => TokenPipeline.open(source, question, { ...terms, revision }, options, () => this.#advance()),
       agree: (a, b) => this.#branch.agree(a.pipeline, b.pipeline),
       dispute: (sessions) => source.dispute(sessions),
     })
-    this.wrong = this.#quorum.wrong
+    this.#branch = new TokenBranch(this.quorum.size)
     this.answer = this.#ask()
     this.answer.catch(() => undefined)
   }
 
-  async settled(): Promise<Receipt> {
-    const receipts = await Promise.all((await this.#quorum.agreed).map(({ news }) => news.settled))
-    return receipts[0] as Receipt
-  }
-
-  async over(): Promise<void> {
-    await Promise.all((await this.#quorum.agreed).map(({ news }) => news.over))
-  }
-
-  drop(): void {
-    this.#quorum.drop()
-  }
-
   async #ask(): Promise<TokensAgreed> {
     const { onProgress } = this.#question.options
-    if (await this.#quorum.start()) onProgress?.({ phase: 'prompt', promptTokens: this.#question.ids.length })
-    const pipelines = await this.#quorum.agreed
+    if (await this.quorum.start()) onProgress?.({ phase: 'prompt', promptTokens: this.#question.ids.length })
+    const pipelines = await this.quorum.agreed
     const [{ ticket, arrivals, answer }] = pipelines as readonly [TokenPipeline]
     const { finish } = await answer
     this.#say(pipelines)
@@ -84,13 +64,13 @@ export class TokenAsking implements Asked<TokensAgreed> {
   }
 
   #advance(): void {
-    const lines = this.#quorum.candidates.flatMap((c) => (c.failure ? [] : [c.pipeline]))
+    const lines = this.quorum.candidates.flatMap((c) => (c.failure ? [] : [c.pipeline]))
     this.#say(lines)
     if (this.text.stopped) {
       this.#branch.closed = true
       for (const line of lines) if (line.ids.length >= this.#branch.ids.length) line.stop()
     }
-    this.#quorum.check()
+    this.quorum.check()
   }
 
   #say(lines: readonly TokenPipeline[]): void {
