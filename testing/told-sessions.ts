@@ -7,7 +7,7 @@ import type { ChatTokenizer } from '../models/chat.ts'
 import type { Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import type { Step } from '../protocol/frames.ts'
-import type { PeerId, SessionId } from '../protocol/ids.ts'
+import type { SessionId } from '../protocol/ids.ts'
 import type { Finish } from '../protocol/link-messages.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import type { ReceiptFileJson } from '../protocol/receipt-file.ts'
@@ -32,6 +32,8 @@ export class ToldSession implements OpenSession {
   failed: ManyhandsError | undefined
   /** The last stage's signature is of something else. */
   forged = false
+  /** What the server was told of it. */
+  readonly faults: ManyhandsError[] = []
   readonly #done = deferred<{ finish: Finish; signature: Bytes | undefined }>()
   readonly #onStep: (step: Step) => void
   #position = 0
@@ -69,7 +71,10 @@ export class ToldSession implements OpenSession {
   }
 
   async checkAnswer(): Promise<void> {
-    if (this.forged) throw new ManyhandsError('bad-signature', 'The last stage did not sign for the answer that arrived.')
+    if (!this.forged) return
+    const error = new ManyhandsError('bad-signature', 'The last stage did not sign for the answer that arrived.')
+    this.faults.push(error)
+    throw error
   }
 
   // ---- Said by the test --------------------------------------------------------------------------------------------
@@ -95,7 +100,6 @@ export class ToldSession implements OpenSession {
 export class ToldSessions implements SessionSource {
   readonly sessions: ToldSession[] = []
   readonly disputes: (readonly SessionId[])[] = []
-  readonly faults: { session: SessionId; peer: PeerId; error: ManyhandsError }[] = []
   readonly desk = new NewsDesk()
   /** Pipelines that there are volunteers for. */
   available = Infinity
@@ -118,8 +122,8 @@ export class ToldSessions implements SessionSource {
     this.disputes.push(sessions)
   }
 
-  fault(session: SessionId, peer: PeerId, error: ManyhandsError): void {
-    this.faults.push({ session, peer, error })
+  get faults() {
+    return this.sessions.flatMap(({ ticket, faults }) => faults.map((error) => ({ session: ticket.session, error })))
   }
 
   async record(receipt: Receipt, told: Told): Promise<ReceiptFileJson> {

@@ -27,7 +27,7 @@ export interface AskingPorts {
   check(ticket: Ticket): Promise<Ticket>
   /** A countersigned chunk for the server. */
   proof(proof: Bytes): void
-  /** The server is to find another way: because of the last stage, or of the link to it. */
+  /** The server is to hear of it, and to find another way while there is one to find: the last stage's doing, or its link's. */
   fault(peer: PeerId, error: ManyhandsError): void
 }
 
@@ -200,12 +200,14 @@ export class Asking {
   }
 
   /**
-   * What the last stage signed must be what came.
+   * What the last stage signed must be what came; the server hears of it where it is not.
    * @throws ManyhandsError bad-signature
    */
   async checkAnswer(answer: Uint8Array, signature: Bytes | undefined): Promise<void> {
     if (signature && (await checkAnswer(this.#ticket.session, answer, this.host.key, signature))) return
-    throw new ManyhandsError('bad-signature', 'The last stage did not sign for the answer that arrived.')
+    const error = new ManyhandsError('bad-signature', 'The last stage did not sign for the answer that arrived.')
+    this.#ports.fault(this.host.peer, error)
+    throw error
   }
 
   // ------------------------------------------------------------------------------------------------------------------

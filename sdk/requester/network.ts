@@ -9,7 +9,7 @@ import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
 import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
-import type { PeerId, Revision, SessionId } from '../../protocol/ids.ts'
+import type { Revision, SessionId } from '../../protocol/ids.ts'
 import { createIdentity, type Identity } from '../../protocol/keys.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import { receiptFile, type ReceiptFileJson } from '../../protocol/receipt-file.ts'
@@ -231,7 +231,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
           proofs.push(proof)
           this.#opened.get(session)?.seat.socket.sendBinary(proof)
         },
-        fault: (peer, error) => this.fault(session, peer, error),
+        fault: (peer, error) => this.#seats.of(session).socket.send({ t: 'fault', session, peer, error: error.toWire() }),
       }
       this.#seats.keep(ticket, seat)
       const asking = new Asking(ticket, tensors.feeds, tensors.answer, ports, { step: onStep })
@@ -254,10 +254,6 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   dispute(sessions: readonly SessionId[]): void {
     const [first] = sessions
     this.#seats.of(first).socket.send({ t: 'dispute', sessions: [...sessions] })
-  }
-
-  fault(session: SessionId, peer: PeerId, error: ManyhandsError): void {
-    this.#seats.of(session).socket.send({ t: 'fault', session, peer, error: error.toWire() })
   }
 
   async record(receipt: Receipt, told: Told): Promise<ReceiptFileJson> {

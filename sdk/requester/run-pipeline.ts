@@ -36,7 +36,6 @@ export class RunPipeline implements Pipeline<RunAnswer> {
   readonly news: SessionNews
   readonly #job: Job
   readonly #asking: OpenSession
-  readonly #source: SessionSource
   readonly #answer = deferred<RunAnswer>()
   #packed: Uint8Array | undefined
 
@@ -45,12 +44,11 @@ export class RunPipeline implements Pipeline<RunAnswer> {
     const all = { ...terms, revision: job.revision, maxPositions: 1, sampling: null, tensors }
     // No step comes before `begin`.
     const { asking, news } = await source.open(all, (step) => pipeline.take(step.payload), job.options)
-    const pipeline = new RunPipeline(source, job, asking, news)
+    const pipeline = new RunPipeline(job, asking, news)
     return pipeline
   }
 
-  private constructor(source: SessionSource, job: Job, asking: OpenSession, news: SessionNews) {
-    this.#source = source
+  private constructor(job: Job, asking: OpenSession, news: SessionNews) {
     this.#job = job
     this.#asking = asking
     this.news = news
@@ -88,13 +86,7 @@ export class RunPipeline implements Pipeline<RunAnswer> {
     const { signature } = await this.#asking.ended
     const packed = this.#packed
     if (!packed) throw new ManyhandsError('peer-lost', 'The session ended without a result.')
-    try {
-      await this.#asking.checkAnswer(packed, signature)
-    } catch (thrown) {
-      const host = this.stages.at(-1)
-      if (host) this.#source.fault(this.session, host.peer, asError(thrown))
-      throw thrown
-    }
+    await this.#asking.checkAnswer(packed, signature)
     return { values: unpackTensors(packed, this.#job.results), packed: packed.slice(), signature: signature as Bytes }
   }
 }

@@ -1,11 +1,11 @@
 /**
- * What generation.ts and run.ts need of the network: sessions, and telling the server what is wrong with them. The network
+ * What generation.ts and run.ts need of the network: sessions, and telling the server which of them differ. The network
  * (network.ts) is one; tests have another.
  */
 import type { Bytes } from '../../protocol/bytes.ts'
 import type { ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
-import type { PeerId, Revision, SessionId } from '../../protocol/ids.ts'
+import type { Revision, SessionId } from '../../protocol/ids.ts'
 import type { Finish } from '../../protocol/link-messages.ts'
 import type { Content, ReceiptFileJson } from '../../protocol/receipt-file.ts'
 import type { Receipt } from '../../protocol/receipt.ts'
@@ -35,7 +35,7 @@ export interface OpenSession {
   flush(): Promise<void>
   stop(): void
   fail(error: ManyhandsError): void
-  /** @throws ManyhandsError bad-signature */
+  /** The server hears of an answer that is not what was signed. @throws ManyhandsError bad-signature */
   checkAnswer(answer: Uint8Array, signature: Bytes | undefined): Promise<void>
 }
 
@@ -51,8 +51,6 @@ export interface SessionSource {
   open(terms: SessionTerms, onStep: (step: Step) => void, options: CallOptions): Promise<{ asking: OpenSession; news: SessionNews }>
   /** These sessions answered differently. */
   dispute(sessions: readonly SessionId[]): void
-  /** This peer did not keep to what it signed. */
-  fault(session: SessionId, peer: PeerId, error: ManyhandsError): void
   /** Everything that proves an answer, as a file. @throws ManyhandsError unavailable, not-found */
   record(receipt: Receipt, told: Told): Promise<ReceiptFileJson>
 }

@@ -40,7 +40,6 @@ export class TokenPipeline implements Pipeline<TokenAnswer> {
   readonly arrivals: { readonly at: number; readonly computeMs: number }[] = []
   readonly news: SessionNews
   readonly #asking: OpenSession
-  readonly #source: SessionSource
   readonly #prompt: Prompt
   readonly #answer = deferred<TokenAnswer>()
   over = false
@@ -62,12 +61,11 @@ export class TokenPipeline implements Pipeline<TokenAnswer> {
       changed()
     }
     const { asking, news } = await source.open(all, take, options)
-    const pipeline = new TokenPipeline(source, prompt, asking, news)
+    const pipeline = new TokenPipeline(prompt, asking, news)
     return pipeline
   }
 
-  private constructor(source: SessionSource, prompt: Prompt, asking: OpenSession, news: SessionNews) {
-    this.#source = source
+  private constructor(prompt: Prompt, asking: OpenSession, news: SessionNews) {
     this.#prompt = prompt
     this.#asking = asking
     this.news = news
@@ -116,22 +114,12 @@ export class TokenPipeline implements Pipeline<TokenAnswer> {
   async #finish(): Promise<void> {
     try {
       const { finish, signature } = await this.#asking.ended
-      await this.#check(signature)
+      await this.#asking.checkAnswer(tokenBytes(this.ids), signature)
       this.over = true
       this.#answer.resolve({ finish, signature: signature as Bytes })
     } catch (thrown) {
       this.over = true
       this.#answer.reject(asError(thrown))
-    }
-  }
-
-  async #check(signature: Bytes | undefined): Promise<void> {
-    try {
-      await this.#asking.checkAnswer(tokenBytes(this.ids), signature)
-    } catch (thrown) {
-      const host = this.ticket.stages.at(-1)
-      if (host) this.#source.fault(this.session, host.peer, asError(thrown))
-      throw thrown
     }
   }
 }
