@@ -12,14 +12,20 @@ import type { Volunteer } from './swarm.ts'
 useSessionScene()
 
 const peersOf = (ticket: { stages: readonly { peer: PeerId }[] }) => ticket.stages.map((s) => s.peer)
+/** A session over the two volunteers; `replicas` of those that hold the same serve too. */
+async function underWay(replicas: 1 | 2, change?: ConstructorParameters<typeof SessionScene>[0]) {
+  const b = new SessionScene(change)
+  const ticket = await b.routed(1)
+  b.join(...b.replicas.slice(0, replicas))
+  const [first, last] = b.volunteers
+  return { b, first, last, ticket }
+}
+
 const nothing = { t: 'pace', held: 0, serviceMs: 0 } as const
 
 describe('[FO1] a stage that is lost', () => {
   it('is replaced in the next generation, which everybody hears of: the requester, those who stay, the newcomer', async () => {
-    const b = new SessionScene()
-    const [first, last] = b.volunteers
-    const ticket = await b.routed(1)
-    b.join(b.replicas[0])
+    const { b, first, last, ticket } = await underWay(1)
     b.lose(first)
     const next = await b.rerouted(1)
     expect(peersOf(next)).toEqual([b.replicas[0].peer, last.peer])
@@ -32,9 +38,7 @@ describe('[FO1] a stage that is lost', () => {
   })
 
   it('may be the host, or all of them at once', async () => {
-    const b = new SessionScene()
-    await b.routed(1)
-    b.join(...b.replicas)
+    const { b } = await underWay(2)
     b.lose(...b.volunteers)
     const next = await b.rerouted(1)
     expect(peersOf(next)).toEqual(b.replicas.map((v) => v.peer))
@@ -71,9 +75,7 @@ describe('[FO1] a stage that is lost', () => {
   })
 
   it('keeps whom others can’t do without: an unproven one goes on where nobody proven holds its part', async () => {
-    const b = new SessionScene({ trust: { mayProduce: (peer) => peer !== stageKeys[2].id } })
-    await b.routed(1)
-    b.join(b.replicas[0])
+    const { b } = await underWay(1, { trust: { mayProduce: (peer) => peer !== stageKeys[2].id } })
     b.lose(b.volunteers[0])
     expect(peersOf(await b.rerouted(1))).toContain(stageKeys[2].id)
   })
@@ -128,9 +130,7 @@ describe('[FO3] a fault', () => {
   const broken = { code: 'peer-lost', message: 'The connection closed.' } as const
 
   it('of a stage’s own has others go on without it, a few times', async () => {
-    const b = new SessionScene()
-    const ticket = await b.routed(1)
-    b.join(b.replicas[0])
+    const { b, ticket } = await underWay(1)
     b.fault(ticket, b.volunteers[0].peer, { code: 'engine-failed', message: 'No luck.' })
     expect(peersOf(await b.rerouted(1))).toEqual([b.replicas[0].peer, b.volunteers[1].peer])
     // Once it has been replaced nobody hears it any more.
@@ -141,10 +141,7 @@ describe('[FO3] a fault', () => {
   })
 
   it('of a broken link has the same stages connect again; both ends’ words are one break', async () => {
-    const b = new SessionScene()
-    const [first, last] = b.volunteers
-    const ticket = await b.routed(1)
-    b.join(...b.replicas)
+    const { b, first, last, ticket } = await underWay(2)
     b.fault(ticket, first.peer, broken, last.peer)
     const next = await b.rerouted(1)
     expect(peersOf(next)).toEqual(peersOf(ticket))
@@ -153,10 +150,7 @@ describe('[FO3] a fault', () => {
   })
 
   it('of a link that breaks again has the less trusted of the two replaced', async () => {
-    const b = new SessionScene({ trust: { lessTrusted: (x, y) => (x === stageKeys[1].id ? x : y) } })
-    const [first, last] = b.volunteers
-    const ticket = await b.routed(1)
-    b.join(...b.replicas)
+    const { b, first, last, ticket } = await underWay(2, { trust: { lessTrusted: (x, y) => (x === stageKeys[1].id ? x : y) } })
     b.fault(ticket, first.peer, broken, last.peer)
     await b.rerouted(1)
     b.fault(ticket, first.peer, broken, last.peer)
@@ -165,10 +159,9 @@ describe('[FO3] a fault', () => {
 
   it('of custody has the request asked again without one of the two, and names nobody', async () => {
     const failed: unknown[] = []
-    const b = new SessionScene({ trust: { failedCustody: (...said) => failed.push(said), lessTrusted: (x) => x } })
-    const [first, last] = b.volunteers
-    const ticket = await b.routed(1)
-    b.join(...b.replicas)
+    const { b, first, last, ticket } = await underWay(2, {
+      trust: { failedCustody: (...said) => failed.push(said), lessTrusted: (x) => x },
+    })
     b.fault(ticket, last.peer, { code: 'hash-mismatch', message: 'Other bytes.' }, first.peer)
     expect(b.all('wrong', requester.id)).toMatchObject([{ session: ticket.session }])
     expect(failed).toEqual([[ticket.session, ticket.revision, [], [last.peer, first.peer]]])
@@ -180,9 +173,7 @@ describe('[FO3] a fault', () => {
   })
 
   it('of one who takes no part, or about one who does not, changes nothing', async () => {
-    const b = new SessionScene()
-    const ticket = await b.routed(1)
-    b.join(...b.replicas)
+    const { b, ticket } = await underWay(2)
     b.fault(ticket, server.id, broken, b.volunteers[0].peer)
     b.fault(ticket, b.replicas[0].peer, broken)
     expect([b.sessions.live, b.sessions.counts.rerouted]).toEqual([1, 0])
@@ -192,14 +183,16 @@ describe('[FO3] a fault', () => {
 describe('[FO4] a session that stands still', () => {
   const stall = (b: SessionScene, session: Parameters<SessionScene['sessions']['done']>[1]['session'], from: PeerId) =>
     b.sessions.failover.stalled(from, { t: 'stalled', session, position: 20, waitedMs: 2000 })
+  /** Its host has said so, and there are others for both stages. */
+  const stalled = async () => {
+    const { b, first, last, ticket } = await underWay(2)
+    b.pass(5_000)
+    stall(b, ticket.session, last.peer)
+    return { b, first, last, session: ticket.session }
+  }
 
   it('has its stages asked, and whoever does not answer is replaced', async () => {
-    const b = new SessionScene()
-    const [first, last] = b.volunteers
-    const { session } = await b.routed(1)
-    b.join(...b.replicas)
-    b.pass(5_000)
-    stall(b, session, last.peer)
+    const { b, first, last, session } = await stalled()
     for (const v of b.volunteers) expect(b.all('probe', v.peer)).toEqual([{ t: 'probe', session }])
     b.sessions.failover.pace(last.peer, { ...nothing, session, held: 20 })
     b.pass(probeMs + 1)
@@ -208,12 +201,7 @@ describe('[FO4] a session that stands still', () => {
   })
 
   it('has the stage replaced that lacks a row its upstream has run', async () => {
-    const b = new SessionScene()
-    const [first, last] = b.volunteers
-    const { session } = await b.routed(1)
-    b.join(...b.replicas)
-    b.pass(5_000)
-    stall(b, session, last.peer)
+    const { b, first, last, session } = await stalled()
     b.sessions.failover.pace(first.peer, { ...nothing, session, held: 21, serviceMs: 20 })
     b.sessions.failover.pace(last.peer, { ...nothing, session, held: 20, serviceMs: 20 })
     expect(peersOf(await b.rerouted(1))).toEqual([first.peer, b.replicas[1].peer])
@@ -271,10 +259,7 @@ describe('a requester that was away', () => {
 
 describe('[FO7] one who wants to go', () => {
   it('hands its sessions over to a replica that has caught up', async () => {
-    const b = new SessionScene()
-    const [first, last] = b.volunteers
-    const ticket = await b.routed(1)
-    b.join(b.replicas[0])
+    const { b, first, last, ticket } = await underWay(1)
     first.leaving = true
     b.sessions.failover.handOver(first.peer)
     const shadow = await b.told('shadow')
@@ -333,10 +318,7 @@ describe('[FO8] a long session', () => {
 
 describe('[RC1] after reroutes', () => {
   it('the receipt covers all generations, and everybody who took part is told that it is written', async () => {
-    const b = new SessionScene()
-    const [first, last] = b.volunteers
-    const ticket = await b.routed(1)
-    b.join(b.replicas[0])
+    const { b, first, last, ticket } = await underWay(1)
     b.lose(first)
     const next = await b.rerouted(1)
     const parties = [requester, ...stageKeys]
