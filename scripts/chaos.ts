@@ -4,7 +4,8 @@
  */
 import { openLibrary } from '../models/library.ts'
 import { asError } from '../protocol/errors.ts'
-import { help, Misuse, parseChaosOptions, type ChaosOptions } from './chaos/options.ts'
+import { Misuse } from './arguments.ts'
+import { help, parseChaosOptions, type ChaosOptions } from './chaos/options.ts'
 import { Pool } from './chaos/pool.ts'
 import { processes } from './chaos/processes.ts'
 import { reportLine, type Found } from './chaos/report.ts'

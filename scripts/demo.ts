@@ -3,9 +3,10 @@
  * answer that streams in. Exit codes: 0 done, 1 failed, 2 not understood.
  */
 import { asError } from '../protocol/errors.ts'
+import { Misuse } from './arguments.ts'
 import { ask } from './demo/ask.ts'
 import { demoModel } from './demo/model.ts'
-import { help, Misuse, parseDemoOptions, type DemoOptions } from './demo/options.ts'
+import { help, parseDemoOptions, type DemoOptions } from './demo/options.ts'
 import { reportJson, reportTable } from './demo/report.ts'
 import { Steps } from './demo/steps.ts'
 import { startSwarm } from './demo/swarm.ts'

@@ -1,5 +1,5 @@
 /** What `npm run chaos -- …` can be told. */
-import { parseArgs } from 'node:util'
+import { Misuse, readArguments } from '../arguments.ts'
 
 export const help = `Usage: npm run chaos -- [options]
 
@@ -25,9 +25,6 @@ export interface ChaosOptions {
   readonly json: boolean
 }
 
-/** What was asked makes no sense; the message says why. */
-export class Misuse extends Error {}
-
 /** @returns undefined when help was asked for. @throws Misuse */
 export function parseChaosOptions(args: readonly string[]): ChaosOptions | undefined {
   const values = parsed(args)
@@ -45,24 +42,19 @@ export function parseChaosOptions(args: readonly string[]): ChaosOptions | undef
   }
 }
 
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        only: { type: 'string' },
-        positions: { type: 'string', default: '16' },
-        rounds: { type: 'string', default: '5' },
-        model: { type: 'string', default: 'smollm2-135m-instruct' },
-        data: { type: 'string', default: '.manyhands' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values
-  } catch (thrown) {
-    throw new Misuse(thrown instanceof Error ? thrown.message : String(thrown))
-  }
-}
+const parsed = (args: readonly string[]) =>
+  readArguments({
+    args: [...args],
+    options: {
+      only: { type: 'string' },
+      positions: { type: 'string', default: '16' },
+      rounds: { type: 'string', default: '5' },
+      model: { type: 'string', default: 'smollm2-135m-instruct' },
+      data: { type: 'string', default: '.manyhands' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  }).values
 
 function count(name: string, text: string): number {
   const value = Number(text)

@@ -1,8 +1,8 @@
 /** What `npm run demo -- …` can be told. */
 import { readFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import * as v from 'valibot'
 import type { Message } from '../../sdk/types.ts'
+import { Misuse, readArguments, readNumber } from '../arguments.ts'
 
 export const help = `Usage: npm run demo -- [options]
 
@@ -34,9 +34,6 @@ export interface DemoOptions {
   readonly json: boolean
 }
 
-/** What was asked makes no sense; the message says why. */
-export class Misuse extends Error {}
-
 const defaultPrompt = 'Why do many hands make light work?'
 const messagesSchema = v.pipe(
   v.array(v.strictObject({ role: v.picklist(['system', 'user', 'assistant']), content: v.string() })),
@@ -50,56 +47,37 @@ export async function parseDemoOptions(args: readonly string[]): Promise<DemoOpt
   if (values.prompt !== undefined && values.messages !== undefined) throw new Misuse('Give --prompt or --messages, not both.')
   return {
     model: values.model,
-    stages: number('stages', values.stages ?? '3', { least: 1, most: 8, whole: true }),
+    stages: readNumber('stages', values.stages ?? '3', { least: 1, most: 8, whole: true }),
     messages:
       values.messages === undefined ? [{ role: 'user', content: values.prompt ?? defaultPrompt }] : await readMessages(values.messages),
-    maxTokens: number('max-tokens', values['max-tokens'] ?? '128', { least: 1, most: 100_000, whole: true }),
-    temperature: number('temperature', values.temperature ?? '0', { least: 0, most: 10, whole: false }),
-    seed: values.seed === undefined ? undefined : number('seed', values.seed, { least: 0, most: 2 ** 32 - 1, whole: true }),
-    port: values.port === undefined ? undefined : number('port', values.port, { least: 0, most: 65_535, whole: true }),
+    maxTokens: readNumber('max-tokens', values['max-tokens'] ?? '128', { least: 1, most: 100_000, whole: true }),
+    temperature: readNumber('temperature', values.temperature ?? '0', { least: 0, most: 10, whole: false }),
+    seed: values.seed === undefined ? undefined : readNumber('seed', values.seed, { least: 0, most: 2 ** 32 - 1, whole: true }),
+    port: values.port === undefined ? undefined : readNumber('port', values.port, { least: 0, most: 65_535, whole: true }),
     data: values.data,
     once: values.once,
     json: values.json,
   }
 }
 
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        model: { type: 'string' },
-        stages: { type: 'string' },
-        prompt: { type: 'string' },
-        messages: { type: 'string' },
-        'max-tokens': { type: 'string' },
-        temperature: { type: 'string' },
-        seed: { type: 'string' },
-        port: { type: 'string' },
-        data: { type: 'string', default: '.manyhands' },
-        once: { type: 'boolean', default: false },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values
-  } catch (thrown) {
-    throw new Misuse(thrown instanceof Error ? thrown.message : String(thrown))
-  }
-}
-
-interface Bounds {
-  readonly least: number
-  readonly most: number
-  readonly whole: boolean
-}
-
-function number(name: string, text: string, { least, most, whole }: Bounds): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text)
-  if (!(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
-    throw new Misuse(`--${name} takes a ${whole ? 'whole ' : ''}number from ${least} to ${most}, not '${text}'.`)
-  }
-  return value
-}
+const parsed = (args: readonly string[]) =>
+  readArguments({
+    args: [...args],
+    options: {
+      model: { type: 'string' },
+      stages: { type: 'string' },
+      prompt: { type: 'string' },
+      messages: { type: 'string' },
+      'max-tokens': { type: 'string' },
+      temperature: { type: 'string' },
+      seed: { type: 'string' },
+      port: { type: 'string' },
+      data: { type: 'string', default: '.manyhands' },
+      once: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  }).values
 
 async function readMessages(path: string): Promise<Message[]> {
   let json: unknown

@@ -1,6 +1,6 @@
 /** What `npm run receipt -- …` can be told. */
-import { parseArgs } from 'node:util'
 import { publicKeyPattern } from '../../protocol/keys.ts'
+import { Misuse, readArguments, readNumber } from '../arguments.ts'
 
 export const help = `Usage: npm run receipt -- verify FILE [options]
 
@@ -28,9 +28,6 @@ export interface ReceiptOptions {
   readonly json: boolean
 }
 
-/** What was asked makes no sense; the message says why. */
-export class Misuse extends Error {}
-
 /** Undefined when help was asked for. @throws Misuse */
 export function parseReceiptOptions(args: readonly string[]): ReceiptOptions | undefined {
   const { values, positionals } = parsed(args)
@@ -39,28 +36,21 @@ export function parseReceiptOptions(args: readonly string[]): ReceiptOptions | u
   if (command !== 'verify' || file === undefined || rest.length > 0) throw new Misuse('It takes: verify FILE.')
   const serverKeys = (values['server-key'] ?? []).map((key) => key.toLowerCase())
   for (const key of serverKeys) if (!publicKeyPattern.test(key)) throw new Misuse(`--server-key takes 64 hexadecimal digits, not '${key}'.`)
-  const threads = values.threads === undefined ? undefined : Number(values.threads)
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
-    throw new Misuse(`--threads takes a whole number from 1 to 64, not '${values.threads}'.`)
+  const threads = values.threads === undefined ? undefined : readNumber('threads', values.threads, { least: 1, most: 64, whole: true })
   return { file, replay: values.replay, serverKeys, server: values.server, data: values.data, threads, json: values.json }
 }
 
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        replay: { type: 'boolean', default: false },
-        'server-key': { type: 'string', multiple: true },
-        server: { type: 'string' },
-        data: { type: 'string', default: '.manyhands' },
-        threads: { type: 'string' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    })
-  } catch (thrown) {
-    throw new Misuse(thrown instanceof Error ? thrown.message : String(thrown))
-  }
-}
+const parsed = (args: readonly string[]) =>
+  readArguments({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      replay: { type: 'boolean', default: false },
+      'server-key': { type: 'string', multiple: true },
+      server: { type: 'string' },
+      data: { type: 'string', default: '.manyhands' },
+      threads: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
