@@ -1,58 +1,32 @@
 /**
- * A volunteer's life: hello, offer, assignment, load, serve, and again when any of it breaks. One state at a time, always with
- * a plain reason. Nothing here computes; that is the stage host's.
+ * A volunteer's life with its server: hello, offer, assignment, moving, pausing, stopping, and again when any of it breaks. One
+ * state at a time, always with a plain reason. What the stage that it holds does is held-stage.ts's.
  */
-import { asError, fromWire, unwrap, type ManyhandsError } from '../../protocol/errors.ts'
+import { asError, type ManyhandsError } from '../../protocol/errors.ts'
 import type { Identity } from '../../protocol/keys.ts'
-import { leaseMs } from '../../protocol/limits.ts'
-import type { Manifest } from '../../protocol/manifest.ts'
-import { isRevision, type Revision, type SessionId } from '../../protocol/ids.ts'
-import type { ClientMessage } from '../../protocol/client-messages.ts'
 import type { ServerMessage } from '../../protocol/server-messages.ts'
-import type { StageEvent } from '../../worker/api.ts'
-import type { StageReport } from '../../worker/engine/engine.ts'
 import { ControlSocket, type Welcome } from '../network/control-socket.ts'
 import { discover, fetchManifest, type ServerInfo } from '../network/discovery.ts'
-import { findModel } from '../network/find-model.ts'
 import { PeerHub } from '../network/peer-hub.ts'
 import { ServerMoves } from '../network/server-moves.ts'
 import type { DonateOptions, Donation, DonationState } from '../types.ts'
-import { firstState, loadingReasons, nextState } from './donation-state.ts'
+import { firstState, nextState } from './donation-state.ts'
+import { HeldStage } from './held-stage.ts'
 import { visitor, type HeldIdentity, type HoldIdentity } from './kept-identity.ts'
-import { Outbox } from './outbox.ts'
-import { RateMeter, secondsLeft } from './rates.ts'
-import type { MakeStageHost, StageHost } from './stage-host.ts'
-import { WorkReport } from './work-report.ts'
+import { loadTerms, offerOf, wantedModels } from './offer.ts'
+import type { MakeStageHost } from './stage-host.ts'
 
 type Assign = Extract<ServerMessage, { t: 'assign' }>
-type Offer = Extract<ClientMessage, { t: 'offer' }>
 
-/** An assignment being loaded or served. */
-interface Holding {
-  lease: string
-  readonly revision: Revision
-  readonly blocks: readonly [number, number]
-  readonly host: StageHost
-  /** Present once loaded. */
-  report?: StageReport
-}
-
-const defaultMemory = 1024 ** 3
 /** Pause before trying again after a failure that trying again may mend; doubled each time, up to a minute. */
 const retryMs = 2_000
 const longestRetryMs = 60_000
-/** Messages that are said again at once, and the pause after them: within what a server takes of one peer. */
-const againAtOnce = 30
-const againPauseMs = 5_000
 const finishingReason = 'Handing over the answers it holds, then it stops.'
 
 export class VolunteerDonation extends EventTarget implements Donation {
   readonly #options: DonateOptions
   readonly #makeHost: MakeStageHost
   readonly #holdIdentity: HoldIdentity
-  readonly #outbox = new Outbox()
-  readonly #rate = new RateMeter()
-  readonly #report = new WorkReport()
   #state: DonationState
   #info: ServerInfo | undefined
   #held: HeldIdentity | undefined
@@ -62,8 +36,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
   #welcome: Welcome | undefined
   /** Counts the welcomes: what is said again after one is not said on after the next. */
   #welcomes = 0
-  #holding: Holding | undefined
-  #renewal: ReturnType<typeof setInterval> | undefined
+  #stage: HeldStage | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
   #retryMs = retryMs
   #pausedBecause: string | undefined
@@ -72,7 +45,6 @@ export class VolunteerDonation extends EventTarget implements Donation {
   /** The server has handed over all that it held. */
   #handed = false
   #ended = false
-  #loadStartedAt = 0
 
   /** @param holdIdentity the key to serve with where the options bring none */
   constructor(options: DonateOptions, makeHost: MakeStageHost, holdIdentity: HoldIdentity) {
@@ -93,7 +65,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     if (this.#ended || this.#pausedBecause !== undefined) return
     this.#pausedBecause = reason
     this.#socket?.send({ t: 'pause', paused: true })
-    this.#holding?.host.api.setPaused(true)
+    this.#stage?.api.setPaused(true)
     this.#set({ phase: 'paused', reason })
   }
 
@@ -101,20 +73,20 @@ export class VolunteerDonation extends EventTarget implements Donation {
     if (this.#ended || this.#pausedBecause === undefined) return
     this.#pausedBecause = undefined
     this.#socket?.send({ t: 'pause', paused: false })
-    this.#holding?.host.api.setPaused(false)
+    this.#stage?.api.setPaused(false)
     this.#settle()
   }
 
   setPower(power: number): void {
     const held = Math.min(1, Math.max(0.1, power))
-    this.#holding?.host.api.setPower(held)
+    this.#stage?.api.setPower(held)
     this.#set({ power: held })
   }
 
   async stop(mode: 'now' | 'finish' = 'now'): Promise<void> {
     if (this.#ended) return
     // The server knows better than the counters, which are told once a second.
-    if (mode === 'finish' && this.#holding?.report && (this.#socket?.ready || this.#state.sessions > 0)) {
+    if (mode === 'finish' && this.#stage?.serving && (this.#socket?.ready || this.#state.sessions > 0)) {
       this.#finishing = true
       this.#socket?.send({ t: 'leaving' })
       this.#set({ reason: finishingReason })
@@ -143,12 +115,11 @@ export class VolunteerDonation extends EventTarget implements Donation {
       if (this.#ended) return
       const hub = new PeerHub(this.#info, true, {
         connection: (id, channel, terms) => {
-          const host = this.#holding?.report ? this.#holding.host : undefined
-          if (host) host.api.addChannel(id, channel, terms)
+          if (this.#stage?.serving) this.#stage.api.addChannel(id, channel, terms)
           else channel.close()
         },
-        fingerprints: (id, fingerprints) => this.#holding?.host.api.bindChannel(id, fingerprints),
-        gone: (id) => this.#holding?.host.api.dropChannel(id),
+        fingerprints: (id, fingerprints) => this.#stage?.api.bindChannel(id, fingerprints),
+        gone: (id) => this.#stage?.api.dropChannel(id),
       })
       this.#hub = hub
       const socket = new ControlSocket(this.#info, this.#held.identity, {
@@ -159,7 +130,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
         message: (message) => this.#message(message),
         lost: (reason) => {
           moves.lost()
-          if (this.#holding?.report) this.#settle()
+          if (this.#stage?.serving) this.#settle()
           else this.#set({ phase: 'connecting', reason: `${reason.message} Trying again.` })
         },
       })
@@ -187,62 +158,38 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#welcomes += 1
     this.#set({ peer: welcome.peer })
     void this.#hub?.welcomed(welcome)
-    this.#holding?.host.api.setServerKeys(welcome.serverKeys)
-    if (this.#holding?.report) void this.#back(this.#holding, this.#holding.report, before === welcome.boot)
+    this.#stage?.api.setServerKeys(welcome.serverKeys)
+    if (this.#stage?.serving) void this.#back(this.#stage, before === welcome.boot)
     else void this.#offer()
   }
 
   /** Connected again with a stage that serves: to a server that knows it, or to one that hears of it for the first time. */
-  async #back(holding: Holding, report: StageReport, known: boolean): Promise<void> {
+  async #back(stage: HeldStage, known: boolean): Promise<void> {
     const welcomes = this.#welcomes
-    if (known) this.#renew()
-    else await this.#offer({ lease: holding.lease, revision: holding.revision, blocks: [...holding.blocks], ...served(report) })
+    if (known) stage.renew()
+    else await this.#offer(stage.holding)
     // It may have been paused or resumed, or have begun to leave, while nobody heard it.
     if (known) this.#socket?.send({ t: 'pause', paused: this.#pausedBecause !== undefined })
     if (this.#finishing) this.#socket?.send({ t: 'leaving' })
     this.#settle()
-    let said = 0
-    for (const message of this.#outbox.again(Date.now())) {
-      if (this.#welcomes !== welcomes) return
-      if (message instanceof Uint8Array) this.#socket?.sendBinary(message)
-      else this.#socket?.send(message)
-      if (++said % againAtOnce === 0) await new Promise((resolve) => setTimeout(resolve, againPauseMs))
-    }
+    await stage.sayAgain(() => this.#welcomes === welcomes)
   }
 
-  async #offer(holding?: Offer['holding']): Promise<void> {
+  async #offer(holding?: HeldStage['holding']): Promise<void> {
     if (this.#ended || (this.#finishing && !holding)) return
-    const { maxMemory = defaultMemory, backends = ['webgpu', 'wasm'] } = this.#options
     try {
-      const models = await this.#wantedModels()
-      this.#socket?.send({
-        t: 'offer',
-        models,
-        memoryBytes: Math.floor(maxMemory),
-        power: this.#state.power,
-        backends: [...backends],
-        ...(holding ? { holding } : {}),
-      })
+      const models = await wantedModels(this.#options.models, this.#socket)
+      this.#socket?.send(offerOf(this.#options, models, this.#state.power, holding))
     } catch (thrown) {
       return this.#again(asError(thrown).message, () => this.#offerAgain())
     }
     if (this.#pausedBecause !== undefined) this.#socket?.send({ t: 'pause', paused: true })
-    if (!this.#holding) this.#settle()
+    if (!this.#stage) this.#settle()
   }
 
   /** After a pause in which an assignment may have come by another way. */
   #offerAgain(): void {
-    if (!this.#holding) void this.#offer()
-  }
-
-  /** The revisions that may be served, names looked up; none: any. @throws ManyhandsError unknown-model */
-  async #wantedModels(): Promise<Revision[]> {
-    const wanted = this.#options.models ?? []
-    if (wanted.every(isRevision)) return [...wanted]
-    const socket = this.#socket
-    if (!socket) return []
-    const { reply } = await socket.request((id) => ({ t: 'models', id }), 'models', {})
-    return wanted.map((model) => findModel(reply.models, model))
+    if (!this.#stage) void this.#offer()
   }
 
   #message(message: ServerMessage): void {
@@ -250,27 +197,11 @@ export class VolunteerDonation extends EventTarget implements Donation {
       case 'assign':
         return void this.#assigned(message)
       case 'idle':
-        if (!this.#holding) this.#set({ phase: 'waiting', reason: message.reason })
+        if (!this.#stage) this.#set({ phase: 'waiting', reason: message.reason })
         return
       case 'unassign':
-        if (message.lease !== this.#holding?.lease) return
+        if (message.lease !== this.#stage?.lease) return
         return void this.#letGo(message.reason).then(() => this.#offer())
-      case 'session':
-        // A refusal here shows again, to whoever needs to know, when the neighbour opens the session.
-        return void this.#holding?.host.api.openSession(message.ticket)
-      case 'session-closed':
-        this.#outbox.closed(message.session)
-        return this.#holding?.host.api.closeSession(message.session)
-      case 'settled':
-        return this.#outbox.closed(message.session)
-      case 'shadow':
-        return this.#holding?.host.api.shadow(message.ticket)
-      case 'reveal':
-        return this.#holding?.host.api.reveal(message)
-      case 'shadow-closed':
-        return this.#holding?.host.api.closeShadow(message.shadow)
-      case 'probe':
-        return void this.#pace(message.session)
       case 'handed':
         this.#handed = true
         return this.#settle()
@@ -284,140 +215,69 @@ export class VolunteerDonation extends EventTarget implements Donation {
         if (message.error.code !== 'rate-limited') this.#set({ reason: message.error.message })
         return
       default:
-        return
+        return this.#stage?.message(message)
     }
   }
 
   /** Another server has what it holds or wants; or, without a word of what, needs volunteers. */
   #moved({ revision, url }: Extract<ServerMessage, { t: 'moved' }>): void {
     const certain = revision !== undefined
-    if (!certain && (this.#holding || this.#finishing)) return
+    if (!certain && (this.#stage || this.#finishing)) return
     // Wherever it arrives, also back here, it says anew what it holds.
     if (this.#moves?.moved(url, certain)) this.#welcome = undefined
   }
 
-  // ---- Serving -----------------------------------------------------------------------------------------------------
+  // ---- The stage ---------------------------------------------------------------------------------------------------
 
   async #assigned(assign: Assign): Promise<void> {
-    const { revision, blocks, lease } = assign
-    const held = this.#holding
-    if (held?.report && held.revision === revision && held.blocks[0] === blocks[0] && held.blocks[1] === blocks[1]) {
-      held.lease = lease
-      return this.#ready(held, held.report)
+    if (this.#stage?.serves(assign)) {
+      this.#stage.ready(assign.lease)
+      return this.#settle()
     }
-    await this.#letGo('A new assignment came.')
+    // Another assignment may come while one is let go: no stage is ever replaced without its end.
+    while (this.#stage) await this.#letGo('A new assignment came.')
     if (this.#ended) return
-    const host = this.#makeHost()
-    const holding: Holding = { lease, revision, blocks, host }
-    this.#holding = holding
-    void host.crashed.then((error) => this.#broke(holding, asError(error, 'engine-failed')))
-    try {
-      const manifest = await fetchManifest(this.#info as ServerInfo, revision, this.#options.signal)
-      if (this.#holding !== holding) return
-      this.#loading(manifest, blocks)
-      const report = unwrap(await host.api.load(this.#stageRequest(manifest, holding), (event) => this.#event(holding, event)))
-      if (this.#holding !== holding) return
-      holding.report = report
-      this.#retryMs = retryMs
-      host.api.setPower(this.#state.power)
-      host.api.setPaused(this.#pausedBecause !== undefined)
-      this.#ready(holding, report)
-    } catch (thrown) {
-      await this.#broke(holding, asError(thrown))
-    }
-  }
-
-  #stageRequest(manifest: Manifest, { revision, blocks }: Holding) {
-    const info = this.#info as ServerInfo
-    return {
-      manifest,
-      revision,
-      range: { first: blocks[0], end: blocks[1] },
-      backends: this.#options.backends ?? (['webgpu', 'wasm'] as const),
-      memoryBytes: this.#options.maxMemory ?? defaultMemory,
-      identity: this.#held?.identity as Identity,
-      serverKeys: this.#welcome?.serverKeys ?? [info.serverKey],
-      blobsUrl: info.blobsUrl,
-      engineUrl: info.engineUrl,
-    }
-  }
-
-  #loading({ name, title, blocks: all }: Manifest, blocks: readonly [number, number]): void {
-    const revision = this.#holding?.revision ?? ''
-    this.#loadStartedAt = performance.now()
-    this.#set({
-      phase: 'fetching',
-      reason: loadingReasons.fetching,
-      model: { name, title, revision },
-      blocks,
-      totalBlocks: all.length,
+    const stage: HeldStage = new HeldStage(assign, this.#makeHost(), {
+      send: (message) => this.#socket?.send(message) ?? false,
+      sendBinary: (bytes) => this.#socket?.sendBinary(bytes) ?? false,
+      dial: (peer) => this.#hub?.dial(peer),
+      release: (channel) => this.#hub?.release(channel),
+      state: () => this.#state,
+      changed: (change) => this.#set(change),
+      broke: (error) => void this.#broke(stage, error),
     })
-  }
-
-  #ready(holding: Holding, report: StageReport): void {
-    this.#socket?.send({ t: 'ready', lease: holding.lease, ...served(report) })
-    clearInterval(this.#renewal)
-    this.#renewal = setInterval(() => this.#renew(), leaseMs / 3)
-    const { backend, threads, fallbackReason, fetchedBytes, storedBytes, notKept } = report
-    this.#set({ backend, threads, adapter: report.adapter, fallbackReason, fetchedBytes, storedBytes, notKept, servingSince: Date.now() })
-    this.#settle()
-  }
-
-  #renew(): void {
-    const stats = this.#report.since(this.#state)
-    if (this.#socket?.send({ t: 'renew', lease: this.#holding?.lease ?? '', stats })) this.#report.told(this.#state)
-  }
-
-  /** How far a session is here: who can't answer holds it up. */
-  async #pace(session: SessionId): Promise<void> {
-    const pace = await this.#holding?.host.api.probe(session)
-    if (pace) this.#socket?.send({ t: 'pace', session, ...pace })
-  }
-
-  #event(holding: Holding, event: StageEvent): void {
-    if (this.#holding !== holding) return
-    switch (event.t) {
-      case 'progress': {
-        const { phase, doneBytes, totalBytes } = event.progress
-        const left = secondsLeft(doneBytes, totalBytes, performance.now() - this.#loadStartedAt)
-        const progress = { doneBytes, totalBytes, ...(left === undefined ? {} : { secondsLeft: left }) }
-        return this.#set({ phase, reason: loadingReasons[phase], progress })
-      }
-      case 'dial':
-        return this.#hub?.dial(event.peer)
-      case 'released':
-        return this.#hub?.release(event.channel)
-      case 'opened':
-        return this.#outbox.opened(event.ticket)
-      case 'proof':
-        this.#outbox.proof(event.proof)
-        return void this.#socket?.sendBinary(event.proof)
-      case 'server':
-        if (event.message.t === 'done') this.#outbox.done(event.message)
-        return void this.#socket?.send(event.message)
-      case 'stats':
-        return this.#set({ ...event.stats, rowsPerSecond: this.#rate.add(event.stats.rows, performance.now()) })
-      case 'lost':
-        return void this.#broke(holding, fromWire(event.error))
+    this.#stage = stage
+    try {
+      const manifest = await fetchManifest(this.#info as ServerInfo, assign.revision, this.#options.signal)
+      if (this.#stage !== stage) return
+      // It may have come to another server meanwhile.
+      const info = this.#info as ServerInfo
+      const identity = this.#held?.identity as Identity
+      await stage.load(manifest, loadTerms(this.#options, info, identity, this.#welcome?.serverKeys))
+      if (this.#stage !== stage) return
+      this.#retryMs = retryMs
+      stage.api.setPower(this.#state.power)
+      stage.api.setPaused(this.#pausedBecause !== undefined)
+      stage.ready()
+      this.#settle()
+    } catch (thrown) {
+      await this.#broke(stage, asError(thrown))
     }
   }
 
   /** The stage is gone: the server is told, and after a pause there is another offer. */
-  async #broke(holding: Holding, error: ManyhandsError): Promise<void> {
-    if (this.#holding !== holding || this.#ended) return
-    this.#socket?.send({ t: 'failed', lease: holding.lease, error: error.toWire() })
+  async #broke(stage: HeldStage, error: ManyhandsError): Promise<void> {
+    if (this.#stage !== stage || this.#ended) return
+    this.#socket?.send({ t: 'failed', lease: stage.lease, error: error.toWire() })
     await this.#letGo(error.message)
     this.#again(error.message, () => this.#offerAgain())
   }
 
   async #letGo(reason: string): Promise<void> {
-    clearInterval(this.#renewal)
-    const holding = this.#holding
-    this.#holding = undefined
-    if (!holding) return
-    this.#report.reset()
-    this.#outbox.clear()
-    await holding.host.end()
+    const stage = this.#stage
+    this.#stage = undefined
+    if (!stage) return
+    await stage.end()
     if (!this.#ended) this.#set({ phase: 'waiting', reason, sessions: 0, rowsPerSecond: 0 })
   }
 
@@ -426,8 +286,8 @@ export class VolunteerDonation extends EventTarget implements Donation {
   /** The phase that follows from what is held and whether it is paused. */
   #settle(): void {
     if (this.#pausedBecause !== undefined) this.#set({ phase: 'paused', reason: this.#pausedBecause })
-    else if (this.#holding?.report) this.#set({ phase: 'serving', reason: this.#servingReason() })
-    else if (!this.#holding) this.#set({ phase: 'waiting', reason: 'Waiting for the server to hand out work.' })
+    else if (this.#stage?.serving) this.#set({ phase: 'serving', reason: this.#servingReason() })
+    else if (!this.#stage) this.#set({ phase: 'waiting', reason: 'Waiting for the server to hand out work.' })
   }
 
   #servingReason(): string {
@@ -449,13 +309,12 @@ export class VolunteerDonation extends EventTarget implements Donation {
   async #end(phase: 'stopped' | 'failed', reason: string): Promise<void> {
     if (this.#ended) return
     this.#ended = true
-    clearInterval(this.#renewal)
     clearTimeout(this.#retry)
     this.#socket?.send({ t: 'leave' })
-    const holding = this.#holding
-    this.#holding = undefined
+    const stage = this.#stage
+    this.#stage = undefined
     // The worker first: stop means stop, whatever the network does.
-    await holding?.host.end()
+    await stage?.end()
     this.#hub?.close()
     this.#moves?.close()
     this.#socket?.close()
@@ -468,12 +327,3 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.dispatchEvent(new Event('change'))
   }
 }
-
-/** What the server goes by. */
-const served = ({ backend, adapter, rowLimit, msPerRow, cachePositions }: StageReport) => ({
-  backend,
-  adapter: adapter.slice(0, 200),
-  rowLimit,
-  msPerRow,
-  cachePositions,
-})

@@ -1,4 +1,4 @@
-/** What a volunteer did since it last told the server. */
+/** What a volunteer did with a stage since it last told the server. */
 import type { WorkStats } from '../../protocol/client-messages.ts'
 
 const nothing: WorkStats = { steps: 0, rows: 0, busyMs: 0, sentBytes: 0, receivedBytes: 0 }
@@ -20,10 +20,5 @@ export class WorkReport {
 
   told({ steps, rows, busyMs, sentBytes, receivedBytes }: WorkStats): void {
     this.#told = { steps, rows, busyMs, sentBytes, receivedBytes }
-  }
-
-  /** Another stage begins to count. */
-  reset(): void {
-    this.#told = nothing
   }
 }
