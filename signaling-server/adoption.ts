@@ -92,6 +92,7 @@ export class Adoption {
       ledger: new CustodyLedger(ticket),
       attempt: 0,
       without: new Set(),
+      slow: new Set(),
       brokenLinks: new Map(),
       leaving: new Map(),
       faults: 0,

@@ -200,6 +200,15 @@ describe('[FO4] a session that stands still', () => {
     expect(first.slowUntil).toBeGreaterThan(b.uptime)
   })
 
+  it('goes back to whoever held it up rather than end', async () => {
+    const { b, first, last, session } = await stalled()
+    b.sessions.failover.pace(last.peer, { ...nothing, session, held: 20 })
+    b.pass(probeMs + 1)
+    await b.rerouted(1)
+    b.lose(b.replicas[0])
+    expect(peersOf(await b.rerouted(2))).toEqual([first.peer, last.peer])
+  })
+
   it('has the stage replaced that lacks a row its upstream has run', async () => {
     const { b, first, last, session } = await stalled()
     b.sessions.failover.pace(first.peer, { ...nothing, session, held: 21, serviceMs: 20 })

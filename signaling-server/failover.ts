@@ -174,7 +174,8 @@ export class Failover {
   }
 
   #goOn(s: Session, why?: string): void {
-    const routing = this.#routing(s, s.stages)
+    const rather = this.#routing({ ...s, without: new Set([...s.without, ...s.slow]) }, s.stages)
+    const routing = 'stages' in rather || s.slow.size === 0 ? rather : this.#routing(s, s.stages)
     if ('stages' in routing) {
       if (why !== undefined) this.#table.log(s, `${why} It goes on with others.`)
       return this.#give(s, routing.stages)
@@ -199,7 +200,7 @@ export class Failover {
 
   /** Others in the place of one that could go on too: only where there are others. */
   #replaceIfPossible(s: Session, peer: PeerId, why: string): boolean {
-    const without = new Set([...s.without, peer])
+    const without = new Set([...s.without, ...s.slow, peer])
     const routing = this.#routing(
       { ...s, without },
       s.stages.filter((v) => v.peer !== peer),
@@ -282,7 +283,7 @@ export class Failover {
     if (!slow || !isStageOf(ledger.ticket, slow.peer)) return
     const went = this.#replaceIfPossible(s, slow.peer, 'It was held up.')
     if (!went) return
-    s.without.add(slow.peer)
+    s.slow.add(slow.peer)
     slow.slowUntil = uptime() + slowMs
   }
 }

@@ -50,6 +50,8 @@ export interface Session {
   attempt: number
   /** Whom it goes without from now on. */
   readonly without: Set<PeerId>
+  /** Who was replaced because it held the session up: not taken again while others can go on, but before the session ends. */
+  readonly slow: Set<PeerId>
   /** Links that broke, by their two ends. */
   readonly brokenLinks: Map<string, BrokenLink>
   /** Stages that want to go: others take over when they have caught up, or then. */

@@ -277,6 +277,7 @@ export class Sessions {
       stages: [],
       attempt: 0,
       without,
+      slow: new Set(),
       brokenLinks: new Map(),
       leaving: new Map(),
       faults: 0,

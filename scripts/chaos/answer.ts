@@ -37,6 +37,7 @@ export async function answerDisturbed(
   })
   try {
     const { tokenIds } = await generation
+    if (disturbedAt === 0) return { tokenIds, pauseMs, error: `It was over after ${tokenIds.length} tokens, undisturbed.` }
     return { tokenIds, pauseMs }
   } catch (thrown) {
     return { tokenIds: [], pauseMs, error: asError(thrown).message }

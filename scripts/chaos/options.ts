@@ -1,5 +1,5 @@
 /** What `npm run chaos -- …` can be told. */
-import { Misuse, readArguments } from '../arguments.ts'
+import { Misuse, readArguments, readNumber } from '../arguments.ts'
 
 export const help = `Usage: npm run chaos -- [options]
 
@@ -25,6 +25,8 @@ export interface ChaosOptions {
   readonly json: boolean
 }
 
+const counted = { least: 1, most: 9_999, whole: true }
+
 /** @returns undefined when help was asked for. @throws Misuse */
 export function parseChaosOptions(args: readonly string[]): ChaosOptions | undefined {
   const values = parsed(args)
@@ -34,8 +36,8 @@ export function parseChaosOptions(args: readonly string[]): ChaosOptions | undef
   if (unknown !== undefined) throw new Misuse(`There is no '${unknown}'. There are: ${scenarioNames.join(', ')}.`)
   return {
     only: only as readonly ScenarioName[],
-    positions: count('positions', values.positions),
-    rounds: count('rounds', values.rounds),
+    positions: readNumber('positions', values.positions, counted),
+    rounds: readNumber('rounds', values.rounds, counted),
     model: values.model,
     data: values.data,
     json: values.json,
@@ -55,9 +57,3 @@ const parsed = (args: readonly string[]) =>
       help: { type: 'boolean', short: 'h', default: false },
     },
   }).values
-
-function count(name: string, text: string): number {
-  const value = Number(text)
-  if (!/^\d{1,4}$/.test(text) || value < 1) throw new Misuse(`--${name} takes a whole number of at least 1, not '${text}'.`)
-  return value
-}

@@ -5,11 +5,12 @@ import type { ChaosOptions, ScenarioName } from './options.ts'
 import { stageCount, type Pool } from './pool.ts'
 import { found, type Found } from './report.ts'
 
-const question: readonly Message[] = [{ role: 'user', content: 'Tell me a story about a lighthouse and the people who keep it.' }]
+const story = 'Tell me a story about a lighthouse and the people who keep it.'
+const question: readonly Message[] = [{ role: 'user', content: story }]
 const maxTokens = 64
 /** For a context of a thousand tokens. */
 const longPrompt = (words: number): readonly Message[] => [
-  { role: 'user', content: `${Array.from({ length: words }, (_, i) => `word${i % 97}`).join(' ')} Go on.` },
+  { role: 'user', content: `${Array.from({ length: words }, (_, i) => `word${i % 97}`).join(' ')}\n${story}` },
 ]
 /** Standbys have run the prompt by then, on one machine with all the others: here the stages' own work goes first. */
 const warmAt = 64
@@ -17,6 +18,9 @@ const longTokens = 128
 /** Of ten parts of time a slow one computes in one. */
 const slowTurnMs = 100
 const slowShare = 0.1
+
+/** Of what the server wrote, told where an answer did not come right. */
+const toldChars = 6_000
 
 type Scenario = (pool: Pool, options: Pick<ChaosOptions, 'positions' | 'rounds'>, say: (line: string) => void) => Promise<Found>
 
@@ -131,9 +135,12 @@ async function course(
       () => (after = disturb(one)),
     )
     await (after as undefined | (() => unknown))?.()
-    const equal = seen.tokenIds.join() === right.join()
+    const equal = seen.error === undefined && seen.tokenIds.join() === right.join()
     if (equal) same += 1
-    else problems.push(`stage ${one.stage}, token ${one.at}: ${seen.error ?? 'another text'}`)
+    else {
+      problems.push(`stage ${one.stage}, token ${one.at}: ${seen.error ?? 'another text'}`)
+      say(pool.server.group.output.slice(-toldChars))
+    }
     pauses.push(seen.pauseMs)
     say(
       `${scenario}, stage ${one.stage} at token ${one.at}: ${equal ? 'the same text' : problems.at(-1)}, pause ${Math.round(seen.pauseMs)} ms`,
