@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -39,9 +39,12 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'http-'))
   await writeFile(join(dir, 'index.html'), '<!doctype html><title>Manyhands</title>')
   await writeFile(join(dir, 'blob'), bytes)
+  await mkdir(join(dir, 'sdk/assets'), { recursive: true })
+  for (const name of ['manyhands.js', 'assets/chat-0123abcd.js']) await writeFile(join(dir, 'sdk', name), 'export const here = true')
   const deps: HttpDeps = {
     site: dir,
     ort: { dir: ortDir, version: '1.2.3' },
+    sdk: { dir: join(dir, 'sdk'), version: '0.1.0' },
     blob: (asked) => (asked === hash ? { path: join(dir, 'blob'), bytes: bytes.length } : undefined),
     manifest: (asked) => ((asked as string) === hash ? '{"v":1}' : undefined),
     models: () => Promise.reject(new Error('the disk is on fire')),
@@ -183,6 +186,23 @@ describe('the rest', () => {
       'content-security-policy': expect.stringContaining("script-src 'self' 'wasm-unsafe-eval'"),
       'referrer-policy': 'no-referrer',
     })
+  })
+
+  it('the SDK is served to any page: its chunks for ever, its entries until there are newer ones', async () => {
+    const entry = await app.request('/sdk/0.1.0/manyhands.js')
+    expect(await entry.text()).toContain('here')
+    expect(Object.fromEntries(entry.headers)).toMatchObject({
+      'content-type': 'text/javascript; charset=utf-8',
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin',
+      'cache-control': 'no-cache',
+      etag: expect.any(String),
+    })
+    const chunk = await app.request('/sdk/0.1.0/assets/chat-0123abcd.js')
+    expect(chunk.headers.get('cache-control')).toContain('immutable')
+    expect((await app.request('/sdk/0.0.9/manyhands.js')).status).toBe(404)
+    expect((await app.request('/sdk/0.1.0/../blob')).status).toBe(404)
+    expect((await app.request('/sdk/0.1.0/nothing.js')).status).toBe(404)
   })
 
   it('over a real socket, the engine goes out compressed and may start threads', async () => {

@@ -17,6 +17,8 @@ type Awaitable<T> = T | Promise<T>
 export interface HttpDeps {
   /** The built site's directory; without an index page in it, only the site is missing. */
   readonly site: string
+  /** The SDK for pages of any origin: ES modules, with the version in their addresses. Without the folder, only they are missing. */
+  readonly sdk: { readonly dir: string; readonly version: string }
   /** onnxruntime-web's `dist`, and its version, which is part of the files' addresses. */
   readonly ort: { readonly dir: string; readonly version: string }
   blob(hash: Hash): Awaitable<{ readonly path: string; readonly bytes: number } | undefined>
@@ -54,6 +56,7 @@ const statusOf: Partial<Record<ErrorCode, 400 | 404 | 429 | 503>> = {
 export function createApp(deps: HttpDeps): Hono {
   const app = new Hono()
   const engine = new StaticFiles({ dir: deps.ort.dir, headers: routeHeaders.engine })
+  const sdk = new StaticFiles({ dir: deps.sdk.dir, headers: routeHeaders.sdk })
   const site = new StaticFiles({ dir: deps.site, headers: routeHeaders.app, fallback: 'index.html' })
 
   app.use('*', async (c, next) => {
@@ -112,6 +115,14 @@ export function createApp(deps: HttpDeps): Hono {
     return response
   })
 
+  app.get('/sdk/:version/*', async (c) => {
+    const below = `/sdk/${c.req.param('version')}`
+    const here = c.req.param('version') === deps.sdk.version
+    const response = here ? await sdk.respond(c.req.raw, new URL(c.req.url).pathname.slice(below.length)) : undefined
+    if (!response) throw new ManyhandsError('not-found', `This server has no such file of the SDK; its version is ${deps.sdk.version}.`)
+    return response
+  })
+
   app.get('/healthz', () => text('ok\n'))
   app.get('/readyz', () => {
     if (!deps.ready()) throw new ManyhandsError('unavailable', 'The server is starting or going away. Try again in a few seconds.')
@@ -142,6 +153,7 @@ function sessionOf(c: Context): SessionId {
 function classOf(path: string): RouteClass {
   if (path.startsWith('/blobs/') || path.startsWith('/manifests/')) return 'blob'
   if (path.startsWith('/ort/')) return 'engine'
+  if (path.startsWith('/sdk/')) return 'sdk'
   return /^\/(v1|\.well-known)\/|^\/(healthz|readyz|metrics)$/.test(path) ? 'api' : 'app'
 }
 

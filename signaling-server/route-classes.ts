@@ -2,7 +2,7 @@
  * What each kind of route tells browsers about origins, caching and embedding: one table, so that no route has its own idea.
  */
 
-export const routeClasses = ['app', 'blob', 'engine', 'api'] as const
+export const routeClasses = ['app', 'blob', 'engine', 'sdk', 'api'] as const
 export type RouteClass = (typeof routeClasses)[number]
 
 const contentSecurityPolicy = [
@@ -45,6 +45,8 @@ export const routeHeaders: Readonly<Record<RouteClass, Readonly<Record<string, s
   blob: { ...anyOrigin, 'cache-control': immutable },
   /** onnxruntime-web. It starts its threads as workers from these very files, and a worker in an isolated page must say COEP itself. */
   engine: { ...anyOrigin, 'cross-origin-embedder-policy': 'require-corp', 'cache-control': immutable },
+  /** The SDK for pages of any origin. Its chunks are named by their content and kept for good (static-files.ts); its entries are asked about. */
+  sdk: { ...anyOrigin, 'cache-control': revalidate },
   api: { ...anyOrigin, 'cache-control': 'no-store' },
 }
 

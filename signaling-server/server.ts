@@ -7,7 +7,6 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { getRequestListener } from '@hono/node-server'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { openLibrary, type LibraryModel } from '../models/library.ts'
@@ -25,6 +24,7 @@ import { Fellows } from './fellows.ts'
 import { createApp } from './http.ts'
 import { OfferedModels } from './library.ts'
 import { openListener, type Listener } from './listener.ts'
+import { packageFiles } from './package-files.ts'
 import { serverMetrics } from './server-metrics.ts'
 import { Reception } from './reception.ts'
 import { serverKey } from './server-key.ts'
@@ -45,7 +45,7 @@ export interface ServerOptions {
   readonly ice: IceOptions
   /** Peers that the operator trusts from the start. */
   readonly anchors: ReadonlySet<PeerId>
-  /** The built site; `dist/web` of this repository when absent. */
+  /** The built site; the one that this package brings along when absent. */
   readonly site?: string
   /** Behind a reverse proxy: clients' addresses are the last of X-Forwarded-For. */
   readonly trustProxy: boolean
@@ -79,8 +79,6 @@ const socketPath = '/v1/socket'
 const tickMs = 500
 /** Clients that come back after a restart are spread over this, at a thousand a second. */
 const spreadMs = (clients: number) => Math.min(2_000, clients)
-
-const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** @throws ManyhandsError bad-input when the port is taken or the folder can't be used */
 export async function startServer(given: Partial<ServerOptions> & { readonly data: string }): Promise<RunningServer> {
@@ -222,7 +220,8 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
   })
   const metrics = serverMetrics({ coordinator, sockets, broker })
   const app = createApp({
-    site: options.site ?? join(root, 'dist/web'),
+    site: options.site ?? packageFiles.site,
+    sdk: { dir: packageFiles.sdk, version: packageFiles.version },
     ort,
     blob: (hash) => offered.blob(hash),
     manifest: (revision) => offered.manifest(revision),
