@@ -1,5 +1,5 @@
 /** The volunteer's SDK for Node: the same `donate`, with wasm as its only backend and weights kept in a folder. */
-import './node-globals.ts'
+import { needWebRtc } from './node-globals.ts'
 import { NodeFiles } from '../worker/blobs/node-files.ts'
 import { defaultLimitBytes, storedBlobs } from '../worker/blobs/stored-blobs.ts'
 import { loadStage } from '../worker/engine/load-stage.ts'
@@ -18,8 +18,12 @@ export interface NodeDonateOptions extends Omit<DonateOptions, 'backends'> {
   readonly threads?: number
 }
 
-/** Joins at once; what happens is told by the donation's `state` and `change` events. Never throws. */
+/**
+ * Joins at once; what happens is told by the donation's `state` and `change` events.
+ * @throws ManyhandsError unsupported without WebRTC (`npm install @roamhq/wrtc`), and nothing else
+ */
 export function donate({ weightsFolder, threads, ...options }: NodeDonateOptions): Donation {
+  needWebRtc()
   const ort = ortFromPackage()
   const files = new NodeFiles(weightsFolder)
   const makeHost = () =>

@@ -1,12 +1,12 @@
 /**
- * The volunteer's SDK for a page: `donate({server})` gives this browser's idle time. Call it after the person said yes.
+ * The volunteer's SDK for pages of this site: `donate({server})` gives this browser's idle time. Call it after the person said
+ * yes. Its compute worker is a file of the site's build; pages of other origins have package/volunteer.ts.
  */
-import type { DonateOptions, Donation } from './types.ts'
-import { VolunteerDonation } from './volunteer/donation.ts'
-import { browserIdentity } from './volunteer/kept-identity.ts'
-import { workerHost } from './volunteer/worker-host.ts'
+import { donateBy } from './volunteer/in-page.ts'
 
 export type { DonateOptions, Donation, DonationPhase, DonationState } from './types.ts'
 
 /** Joins at once; what happens is told by the donation's `state` and `change` events. Never throws. */
-export const donate = (options: DonateOptions): Donation => new VolunteerDonation(options, workerHost, browserIdentity)
+export const donate = donateBy(
+  () => new Worker(new URL('../worker/entry.ts', import.meta.url), { type: 'module', name: 'manyhands-stage' }),
+)

@@ -158,12 +158,8 @@ export class PeerHub {
   }
 }
 
-interface PeerModule {
-  readonly Peer: typeof Peer
-}
-
-/** In Node peerjs is a CommonJS module, whose names are on its default export. */
-async function loadPeerJs(): Promise<PeerModule> {
-  const module: { readonly Peer?: typeof Peer; readonly default?: unknown } = await import('peerjs')
-  return module.Peer ? { Peer: module.Peer } : (module.default as PeerModule)
+/** In Node peerjs is a CommonJS module, whose names are on its default export. Named one by one, the rest of it is left out of a bundle. */
+async function loadPeerJs(): Promise<{ readonly Peer: typeof Peer }> {
+  const { Peer: named, default: whole } = (await import('peerjs')) as { readonly Peer?: typeof Peer; readonly default: unknown }
+  return named ? { Peer: named } : (whole as { readonly Peer: typeof Peer })
 }

@@ -12,8 +12,8 @@ const askMs = 10_000
 /** Turns without an answer after which it hangs: no load or run takes two minutes. Turns, since a machine that slept has none. */
 const mostTurns = 12
 
-export function workerHost(): StageHost {
-  const worker = new Worker(new URL('../../worker/entry.ts', import.meta.url), { type: 'module', name: 'manyhands-stage' })
+/** @param worker freshly started, and runs worker/entry.ts: where its script comes from depends on how this is built */
+export function workerHost(worker: Worker): StageHost {
   const remote = Comlink.wrap<StageApi>(worker)
   const crashed = deferred<Error>()
   worker.onerror = (event) => crashed.resolve(new Error(event.message || 'The compute worker crashed.'))
