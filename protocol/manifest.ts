@@ -73,6 +73,16 @@ const decoderSchema = v.strictObject({
 })
 export type Decoder = v.InferOutput<typeof decoderSchema>
 
+const embeddingSchema = v.strictObject({
+  /** How a text's vector comes of its tokens' [rows, tokens, width], the only result: the mean over them, or the first token's. */
+  pooling: v.picklist(['mean', 'first']),
+  /** Whether the vector is brought to length 1. */
+  normalize: v.boolean(),
+  /** Tokens of a text at most, its marks included; the rest of a longer one is left out. */
+  maxTokens: v.pipe(count(maxPositions), v.minValue(4)),
+})
+export type Embedding = v.InferOutput<typeof embeddingSchema>
+
 const goldenSchema = v.strictObject({
   /**
    * Rows of the runs that made it: a decoder's prefill of 32 rows or more, then single rows; `[1]` for any other model.
@@ -110,6 +120,8 @@ export const manifestSchema = v.strictObject({
   /** Shard i is called `shard-i` in the graph's external data. */
   shards: v.pipe(v.array(sized(maxShardBytes)), v.maxLength(maxShards)),
   decoder: v.optional(decoderSchema),
+  /** Of a sentence encoder: what stands between its result and a text's vector. */
+  embedding: v.optional(embeddingSchema),
   tokenizer: v.optional(v.strictObject({ json: sized(maxTokenizerBytes), config: sized(maxTokenizerBytes) })),
   /** Small files that a task's own code reads, by name: an OCR model's character list. */
   files: v.optional(v.record(v.pipe(v.string(), v.maxLength(80)), sized(maxTokenizerBytes))),
@@ -133,7 +145,16 @@ export function parseManifest(value: unknown): Manifest {
     if (missing !== undefined) throw badModel(`a block names shard ${missing} of ${m.shards.length}`)
   }
   if ((m.task === 'text-generation') !== (m.decoder !== undefined)) throw badModel('text-generation and the decoder part go together')
+  if (m.embedding && (m.task !== 'feature-extraction' || !m.tokenizer || !isTokenStates(m.outputs)))
+    throw badModel(
+      'an encoder of sentences is of the task feature-extraction, has a tokenizer, and one result [rows, tokens, width] of f32',
+    )
   return m
+}
+
+function isTokenStates(outputs: readonly OutputSpec[]): boolean {
+  const [result] = outputs
+  return outputs.length === 1 && result?.role === 'result' && result.dtype === 'float32' && result.shape.length === 3
 }
 
 export const revisionOf = async (m: Manifest): Promise<Revision> => (await hashJson(m)) as string as Revision

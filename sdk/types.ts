@@ -38,6 +38,12 @@ export interface Network extends EventTarget, AsyncDisposable {
   generate(model: string, input: string | readonly Message[], options?: GenerateOptions): Generation
   /** One pass of any ONNX model: the graph's input names to tensors, f32 or integers as the model declares. */
   run(model: string, feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult>
+  /**
+   * Vectors of texts, one each and in their order, by a sentence encoder (`all-minilm-l6-v2`). Texts of like length are computed together, several
+   * such batches at once over as many volunteers as there are.
+   * @throws ManyhandsError bad-input, unknown-model, no-volunteers, busy, aborted …; nothing is given out then
+   */
+  embed(model: string, values: readonly string[], options?: EmbedOptions): Promise<Embedded>
   /** A file that the model brings along (an OCR model's `characters`), checked against its hash. */
   file(model: string, name: string): Promise<Uint8Array>
   close(): Promise<void>
@@ -82,6 +88,27 @@ export interface GenerateOptions extends CallOptions {
    * before the promise resolves where it had not yet; not called where the answer asked again is the same.
    */
   onCorrection?(correction: Correction): void
+}
+
+export interface EmbedOptions extends Omit<CallOptions, 'onProgress'> {
+  /** What becomes of a text with more tokens than the model takes: its end is left out (`cut`, the default), or all is refused with `context-overflow`. */
+  readonly tooLong?: 'cut' | 'refuse'
+  onProgress?(progress: EmbedProgress): void
+  /** Vectors that were handed out were found wrong: these take their places. */
+  onCorrection?(correction: EmbedCorrection): void
+}
+
+/** Texts. */
+export interface EmbedProgress {
+  readonly done: number
+  readonly total: number
+}
+
+export interface EmbedCorrection {
+  /** By the text's place among those asked. */
+  readonly embeddings: ReadonlyMap<number, Float32Array>
+  /** What was found, in a sentence. */
+  readonly reason: string
 }
 
 export interface Correction {
@@ -163,6 +190,19 @@ export interface Generated {
 export interface RunResult extends Proofs {
   readonly outputs: Readonly<Record<string, Tensor>>
   readonly stages: readonly StageInfo[]
+}
+
+export interface Embedded {
+  /** One for each text, as long as the model is wide (384 for `all-minilm-l6-v2`), of length 1 where the model's manifest says so. */
+  readonly embeddings: readonly Float32Array[]
+  /** Tokens of all texts as they were computed: with the model's own marks, without what was left out. */
+  readonly promptTokens: number
+  /** Places of the texts whose ends were left out. */
+  readonly cut: readonly number[]
+  /** The server's signed receipts, one for each pipeline of each batch, some moments after; provisional as a rule. */
+  readonly receipts: Promise<readonly Receipt[]>
+  /** One for each batch: how it went, once the audits drawn are done. */
+  readonly settled: Promise<readonly Receipt[]>
 }
 
 // ---- Giving --------------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 /**
- * A requester's place in the network: one control socket, the peers it has met, and the requests under way. `generate` and
- * `run` are written on top, in generation.ts and run.ts.
+ * A requester's place in the network: one control socket, the peers it has met, and the requests under way. `generate`, `run` and
+ * `embed` are written on top, in generation.ts, run.ts and embed.ts.
  */
 import { rtcChannel } from '../../link/channel.ts'
 import { LinkTable } from '../../link/link-table.ts'
 import type { Fingerprints, LinkTerms } from '../../link/peer-link.ts'
 import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
+import type { EncoderTokenizer } from '../../models/encoder-tokenizer.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
 import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
@@ -23,6 +24,8 @@ import { findModel } from '../network/find-model.ts'
 import type {
   CallOptions,
   ConnectOptions,
+  Embedded,
+  EmbedOptions,
   GenerateOptions,
   Generation,
   Message,
@@ -34,6 +37,7 @@ import type {
 import type { Tensor } from 'onnxruntime-common'
 import { abortable } from './abortable.ts'
 import { Asking, type AskingPorts } from './asking.ts'
+import { embed } from './embed.ts'
 import { Generating } from './generation.ts'
 import { prepare } from './question.ts'
 import { runModel } from './run.ts'
@@ -75,6 +79,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   readonly #manifests = new Map<Revision, Promise<Manifest>>()
   readonly #files = new Map<string, Promise<Uint8Array>>()
   readonly #tokenizers = new Map<string, Promise<ChatTokenizer>>()
+  readonly #encoderTokenizers = new Map<string, Promise<EncoderTokenizer>>()
   readonly #closing = new AbortController()
   #serverKeys: readonly string[] = []
   #state: NetworkState = 'connecting'
@@ -151,6 +156,10 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     return runModel(this, model, feeds, options)
   }
 
+  embed(model: string, values: readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
+    return embed(this, model, values, options)
+  }
+
   async file(model: string, name: string): Promise<Uint8Array> {
     const manifest = await this.manifest(model)
     const ref = manifest.files?.[name]
@@ -188,6 +197,14 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   /** Made once: reading a vocabulary takes as long as many a token. */
   tokenizer({ json, config }: NonNullable<Manifest['tokenizer']>): Promise<ChatTokenizer> {
     return keep(this.#tokenizers, json.hash + config.hash, async () => createTokenizer(await this.blob(json), await this.blob(config)))
+  }
+
+  /** Made once, and its code fetched when it is first wanted. */
+  encoderTokenizer({ json, config }: NonNullable<Manifest['tokenizer']>): Promise<EncoderTokenizer> {
+    return keep(this.#encoderTokenizers, json.hash + config.hash, async () => {
+      const { createEncoderTokenizer } = await import('../../models/encoder-tokenizer.ts')
+      return createEncoderTokenizer(await this.blob(json), await this.blob(config))
+    })
   }
 
   blob(ref: { hash: Manifest['graph']['hash']; bytes: number }): Promise<Uint8Array> {
