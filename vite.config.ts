@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vite'
+import { words } from './scripts/setup/words.mjs'
 
 /** Both headers give the page shared memory, which threads in wasm need. */
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' }
@@ -10,7 +11,7 @@ const server = 'http://localhost:8080'
 
 export default defineConfig({
   root: fileURLToPath(new URL('web/app', import.meta.url)),
-  plugins: [svelte({ configFile: false })],
+  plugins: [words(), svelte({ configFile: false })],
   worker: { format: 'es' },
   build: {
     outDir: fileURLToPath(new URL('dist/web', import.meta.url)),

@@ -10,6 +10,7 @@ import { withLock } from './setup/lock.mjs'
 import { installPackages, packagesAreThere } from './setup/packages.mjs'
 import { buildSite, siteIsThere } from './setup/site.mjs'
 import { say, SetupError, stage } from './setup/steps.mjs'
+import { makeWords, wordsAreThere } from './setup/words.mjs'
 
 /** The oldest Node that has all that is used here. */
 const [oldestMajor, oldestMinor] = [20, 19]
@@ -25,6 +26,7 @@ export async function setUp({ browser = false, database = false, site = false } 
   }
   const steps = [
     { name: 'Packages', wanted: true, there: packagesAreThere, make: installPackages },
+    { name: 'Words', wanted: true, there: wordsAreThere, make: makeWords },
     { name: 'Page', wanted: site, there: siteIsThere, make: buildSite },
     { name: 'Browser', wanted: browser, there: findBrowser, make: installBrowser },
     { name: 'Database', wanted: database, there: findPostgres, make: installPostgres },

@@ -14,7 +14,7 @@ export async function siteIsThere() {
 }
 
 /** @param {string} path @returns {Promise<number>} ms since 1970; tests don't count */
-async function newest(path) {
+export async function newest(path) {
   const { mtimeMs } = await stat(path)
   const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => [])
   const files = entries.filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))

@@ -1,10 +1,12 @@
 /**
  * Real URLs on the History API: which page is shown, and links that change it without a reload.
  */
+import { m } from '../paraglide/messages.js'
+
 const pages = {
-  '/': { page: 'home', title: 'Manyhands' },
-  '/give': { page: 'give', title: 'Give – Manyhands' },
-  '/playground': { page: 'playground', title: 'Playground – Manyhands' },
+  '/': { page: 'home', name: undefined },
+  '/give': { page: 'give', name: m.shell_give },
+  '/playground': { page: 'playground', name: m.shell_playground },
 } as const
 
 export type Path = keyof typeof pages
@@ -16,7 +18,10 @@ const trimmed = (path: string) => path.replace(/(.)\/+$/, '$1')
 export class Router {
   path = $state(trimmed(location.pathname))
   readonly page: Page = $derived(isPath(this.path) ? pages[this.path].page : 'missing')
-  readonly title: string = $derived(isPath(this.path) ? pages[this.path].title : 'Not found – Manyhands')
+  readonly title: string = $derived.by(() => {
+    const name = isPath(this.path) ? pages[this.path].name : m.shell_missing_page
+    return name ? m.shell_title({ page: name() }) : 'Manyhands'
+  })
 
   /** Follows links and the browser's buttons for as long as the page lives. */
   constructor() {
