@@ -5,6 +5,7 @@
 import * as v from 'valibot'
 import { wireErrorSchema, finishes } from './link-messages.ts'
 import { maxBlocks, maxLinkChunks, maxPositions, maxSketchRows } from './limits.ts'
+import { projectIdSchema, projectKeySchema } from './projects.ts'
 import { samplingSchema } from './sampling.ts'
 import { hashSchema } from './shadow.ts'
 import {
@@ -65,6 +66,8 @@ export const clientMessageSchema = v.variant('t', [
     expiresAt: timeSchema,
     /** Name and version of the software, for the operator's logs. */
     agent: text(120),
+    /** The project that it asks for, by its key; a wrong one ends the connection (`forbidden`). */
+    project: v.exactOptional(v.strictObject({ key: projectKeySchema })),
     signature: signatureSchema,
   }),
   v.strictObject({ t: v.literal('models'), id }),
@@ -79,6 +82,8 @@ export const clientMessageSchema = v.variant('t', [
     /** Share of time it is willing to compute. */
     power: fraction,
     backends: v.pipe(v.array(v.picklist(backends)), v.maxLength(2)),
+    /** The project whose requests it serves first. */
+    project: v.exactOptional(projectIdSchema),
     /** What it holds and serves already, from before the server or the connection went away: a lease to take over as it is. */
     holding: v.exactOptional(
       v.strictObject({ lease, revision: revisionSchema, blocks: v.strictTuple([count(maxBlocks), count(maxBlocks)]), ...serving }),

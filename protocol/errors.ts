@@ -16,6 +16,7 @@ export const errorCodes = [
   'context-overflow', // prompt (and answer) longer than the model's context
   'disputed', // those who computed it did not agree on what it is
   'engine-failed', // the ONNX session could not be made or run
+  'forbidden', // the key that came along is wrong, revoked, or not for this page
   'gap', // a frame beyond the rows held: ask again from `held`
   'hash-mismatch', // bytes that are not what their address says
   'insecure-context', // no TLS: the browser hides WebGPU, OPFS and WebCrypto

@@ -12,11 +12,15 @@ export type PeerId = Branded<string, 'PeerId'>
 export type Revision = Branded<string, 'Revision'>
 /** 32 lowercase hex digits (16 random bytes), drawn by the server that routes the session. */
 export type SessionId = Branded<string, 'SessionId'>
+/** `p_` and 16 base32 digits (10 random bytes): public, it stands in the widget's tag. */
+export type ProjectId = Branded<string, 'ProjectId'>
 
 const hex64 = /^[0-9a-f]{64}$/
 const hex32 = /^[0-9a-f]{32}$/
+const project = /^p_[a-z2-7]{16}$/
 
 export const isHash = (s: unknown): s is Hash => typeof s === 'string' && hex64.test(s)
 export const isPeerId = (s: unknown): s is PeerId => typeof s === 'string' && hex64.test(s)
 export const isRevision = (s: unknown): s is Revision => typeof s === 'string' && hex64.test(s)
 export const isSessionId = (s: unknown): s is SessionId => typeof s === 'string' && hex32.test(s)
+export const isProjectId = (s: unknown): s is ProjectId => typeof s === 'string' && project.test(s)

@@ -18,6 +18,8 @@ export type { ModelInfo, StandingInfo, Receipt, ReceiptFileJson, Finish, Backend
 export interface ConnectOptions {
   /** Base URL of a signaling server, or several to try in turn: `https://hands.example`. */
   readonly server: string | readonly string[]
+  /** A project's key (`mh_…`): its volunteers serve its requests first. Good on the project's own origins alone. */
+  readonly apiKey?: string
   /** Who asks; a fresh identity is made when none is given. */
   readonly identity?: Identity
   /** Ends the connection and everything under way. */
@@ -247,6 +249,8 @@ export interface DonationState {
   readonly adapter?: string
   /** Why a better backend was passed over. */
   readonly fallbackReason?: string
+  /** The project (`p_…`) whose requests are served first: that of the page that the person came by. */
+  readonly project?: string
   readonly progress?: { readonly doneBytes: number; readonly totalBytes: number; readonly secondsLeft?: number }
   /** Bytes of weights that came over the network in this load, and from the store. */
   readonly fetchedBytes: number

@@ -45,6 +45,7 @@ export class Elsewhere extends ManyhandsError {
 export class ControlSocket {
   #info: ServerInfo
   readonly #identity: Identity
+  readonly #projectKey: string | undefined
   readonly #handlers: ControlHandlers
   readonly #origin: string
   readonly #replies = new Map<number, { done: Deferred<Reply>; interim: (message: Reply) => void }>()
@@ -53,13 +54,17 @@ export class ControlSocket {
   #closed = false
   #nextId = 1
   #pauseMs = firstPauseMs
+  /** Why it went down last. */
+  #lostBecause: ManyhandsError | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
   /** The move under way; a later one takes its place. */
   #moving: Promise<ServerInfo> | undefined
 
-  constructor(info: ServerInfo, identity: Identity, handlers: ControlHandlers) {
+  /** @param projectKey of the project that is asked for */
+  constructor(info: ServerInfo, identity: Identity, handlers: ControlHandlers, projectKey?: string) {
     this.#info = info
     this.#identity = identity
+    this.#projectKey = projectKey
     this.#handlers = handlers
     this.#origin = typeof location === 'undefined' ? 'node' : location.origin
     this.#dial()
@@ -107,7 +112,7 @@ export class ControlSocket {
     }
     options.signal?.addEventListener('abort', onAbort, { once: true })
     try {
-      if (!this.send(message(id))) throw new ManyhandsError('unavailable', 'The server is out of reach at the moment.')
+      if (!this.send(message(id))) throw this.#outOfReach()
       const reply = await done.promise
       if (reply.t !== answer) throw new ManyhandsError('bad-message', `The server answered '${reply.t}' where '${answer}' was asked.`)
       return { id, reply: reply as Extract<Reply, { t: T }> }
@@ -170,6 +175,7 @@ export class ControlSocket {
       this.#pauseMs = firstPauseMs
       return this.#handlers.welcomed(message)
     }
+    if (message.t === 'error' && !this.#welcomed) throw fromWire(message.error)
     const id = 'id' in message ? message.id : undefined
     const waiting = id === undefined ? undefined : this.#replies.get(id)
     if (!waiting) return this.#handlers.message(message)
@@ -199,6 +205,7 @@ export class ControlSocket {
         origin,
         expiresAt,
         agent,
+        ...(this.#projectKey === undefined ? {} : { project: { key: this.#projectKey } }),
         signature,
       } satisfies ClientMessage),
     )
@@ -206,11 +213,18 @@ export class ControlSocket {
 
   #retry(reason: ManyhandsError): void {
     if (this.#closed) return
+    this.#lostBecause = reason
     this.#down(reason)
     const pauseMs = this.#pauseMs * (0.5 + Math.random())
     this.#pauseMs = Math.min(longestPauseMs, this.#pauseMs * 2)
     this.#timer = setTimeout(() => this.#dial(), pauseMs)
     this.#handlers.lost(reason)
+  }
+
+  /** A key that was refused is so until its project says otherwise; anything else passes. */
+  #outOfReach(): ManyhandsError {
+    if (this.#lostBecause?.code === 'forbidden') return this.#lostBecause
+    return new ManyhandsError('unavailable', 'The server is out of reach at the moment.')
   }
 
   #down(reason: ManyhandsError): void {

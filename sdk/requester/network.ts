@@ -13,6 +13,7 @@ import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
 import type { Revision, SessionId } from '../../protocol/ids.ts'
 import { createIdentity, type Identity } from '../../protocol/keys.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
+import { isProjectKey } from '../../protocol/projects.ts'
 import { receiptFile, type ReceiptFileJson } from '../../protocol/receipt-file.ts'
 import { checkReceipt, type Receipt } from '../../protocol/receipt.ts'
 import { maxServerKeys, type ModelInfo, type ServerMessage } from '../../protocol/server-messages.ts'
@@ -41,7 +42,7 @@ import { embed } from './embed.ts'
 import { Generating } from './generation.ts'
 import { prepare } from './question.ts'
 import { runModel } from './run.ts'
-import type { Seat } from './seat.ts'
+import type { Asker, Seat } from './seat.ts'
 import { Seats } from './seats.ts'
 import { NewsDesk, type SessionNews } from './session-news.ts'
 import type { SessionSource, SessionTerms, Told } from './session-source.ts'
@@ -87,11 +88,14 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   /** @throws ManyhandsError when no server of the list can be reached */
   static async connect(options: ConnectOptions): Promise<RequesterNetwork> {
     const servers = typeof options.server === 'string' ? [options.server] : options.server
-    const identity = options.identity ?? (await createIdentity())
+    const { apiKey } = options
+    if (apiKey !== undefined && !isProjectKey(apiKey))
+      throw new ManyhandsError('bad-input', 'That is no project’s key: one begins with mh_ and has 46 characters.')
+    const asker = { identity: options.identity ?? (await createIdentity()), ...(apiKey === undefined ? {} : { apiKey }) }
     let failure = new ManyhandsError('bad-input', 'connect needs the address of a server.')
     for (const server of servers) {
       try {
-        const network = new RequesterNetwork(await discover(server, options.signal), identity)
+        const network = new RequesterNetwork(await discover(server, options.signal), asker)
         options.signal?.addEventListener('abort', () => void network.close(), { once: true })
         await network.#welcomed(options.signal)
         return network
@@ -103,8 +107,9 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     throw failure
   }
 
-  private constructor(info: ServerInfo, identity: Identity) {
+  private constructor(info: ServerInfo, asker: Asker) {
     super()
+    const { identity } = asker
     this.#identity = identity
     this.#links = new LinkTable(identity, {
       dial: (peer) => this.#seats.reaching(peer).hub.dial(peer),
@@ -127,7 +132,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
       fingerprints: (id: number, fingerprints: Fingerprints) => this.#links.bind(id, fingerprints),
       gone: (id: number) => this.#links.close(id, new ManyhandsError('peer-lost', 'The connection to a peer closed.')),
     }
-    this.#seats = new Seats(info, identity, hub, {
+    this.#seats = new Seats(info, asker, hub, {
       welcomed: (seat, welcome, anew) => this.#welcome(seat, welcome, anew),
       message: (seat, message) => this.#message(seat, message),
       lost: (seat) => {

@@ -6,10 +6,17 @@ import type { Identity } from '../../protocol/keys.ts'
 import type { ManyhandsError } from '../../protocol/errors.ts'
 import type { ServerMessage } from '../../protocol/server-messages.ts'
 import { deferred } from '../../link/deferred.ts'
-import { ControlSocket, type Welcome } from '../network/control-socket.ts'
+import { ControlSocket, type ControlHandlers, type Welcome } from '../network/control-socket.ts'
 import { discover, type ServerInfo } from '../network/discovery.ts'
 import { PeerHub, type HubHandlers } from '../network/peer-hub.ts'
 import { ServerMoves } from '../network/server-moves.ts'
+
+/** Who asks, and for which project. */
+export interface Asker {
+  readonly identity: Identity
+  /** The project's key. */
+  readonly apiKey?: string
+}
 
 export interface SeatHandlers {
   /** @param anew whether this server start knows nothing of what was under way */
@@ -36,12 +43,12 @@ export class Seat {
   #boot: string | undefined
   #failures = 0
 
-  constructor(info: ServerInfo, identity: Identity, isHome: boolean, hub: HubHandlers, handlers: SeatHandlers) {
+  constructor(info: ServerInfo, { identity, apiKey }: Asker, isHome: boolean, hub: HubHandlers, handlers: SeatHandlers) {
     this.#isHome = isHome
     this.#handlers = handlers
     this.#first.promise.catch(() => undefined)
     this.hub = new PeerHub(info, false, hub)
-    this.socket = new ControlSocket(info, identity, {
+    const control: ControlHandlers = {
       welcomed: (welcome) => {
         const anew = this.#boot !== undefined && this.#boot !== welcome.boot
         this.#boot = welcome.boot
@@ -60,7 +67,8 @@ export class Seat {
         handlers.lost(this)
         this.#dialAgain()
       },
-    })
+    }
+    this.socket = new ControlSocket(info, identity, control, apiKey)
     this.#moves = new ServerMoves(info, {
       discover: (url) => discover(url),
       socket: this.socket,

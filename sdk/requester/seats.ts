@@ -4,14 +4,13 @@
  */
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { PeerId, SessionId } from '../../protocol/ids.ts'
-import type { Identity } from '../../protocol/keys.ts'
 import type { Ticket } from '../../protocol/ticket.ts'
 import { Elsewhere } from '../network/control-socket.ts'
 import { discover, type ServerInfo } from '../network/discovery.ts'
 import type { HubHandlers } from '../network/peer-hub.ts'
 import type { CallOptions } from '../types.ts'
 import { abortable } from './abortable.ts'
-import { Seat, type SeatHandlers } from './seat.ts'
+import { Seat, type Asker, type SeatHandlers } from './seat.ts'
 import type { SessionTerms } from './session-source.ts'
 
 /** Sessions and peers whose server is remembered; disputes are told there after a session is over. */
@@ -40,7 +39,7 @@ export class Seats {
   /** Through which server's broker somebody can be reached. */
   readonly #peers = new Map<PeerId, Seat>()
 
-  constructor(info: ServerInfo, identity: Identity, hub: HubHandlers, handlers: SeatsHandlers) {
+  constructor(info: ServerInfo, asker: Asker, hub: HubHandlers, handlers: SeatsHandlers) {
     const all: SeatHandlers = {
       ...handlers,
       arrived: (seat) => {
@@ -53,7 +52,7 @@ export class Seats {
       },
       abandoned: (seat) => this.#leave(seat, handlers.left),
     }
-    this.#sit = (at) => new Seat(at, identity, this.home === undefined, hub, all)
+    this.#sit = (at) => new Seat(at, asker, this.home === undefined, hub, all)
     this.home = this.#sit(info)
   }
 

@@ -13,7 +13,7 @@ import type { DonateOptions, Donation, DonationState } from '../types.ts'
 import { firstState, nextState } from './donation-state.ts'
 import { HeldStage } from './held-stage.ts'
 import { visitor, type HeldIdentity, type HoldIdentity } from './kept-identity.ts'
-import { loadTerms, offerOf, wantedModels } from './offer.ts'
+import { loadTerms, offerOf, projectOf, wantedModels } from './offer.ts'
 import type { MakeStageHost } from './stage-host.ts'
 
 type Assign = Extract<ServerMessage, { t: 'assign' }>
@@ -109,6 +109,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
   async #join(): Promise<void> {
     try {
       const { identity } = this.#options
+      projectOf(this.#options)
       this.#held ??= await (identity ? visitor(identity) : this.#holdIdentity())
       if (this.#ended) return this.#held.release()
       this.#info = await discover(this.#options.server, this.#options.signal)
