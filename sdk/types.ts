@@ -219,6 +219,8 @@ export interface DonateOptions {
   readonly power?: number
   /** Default: webgpu, then wasm. */
   readonly backends?: readonly Backend[]
+  /** The project (`p_…`) whose requests are served first: that of the page that the person came by. */
+  readonly project?: string
   readonly identity?: Identity
   readonly signal?: AbortSignal
 }
@@ -249,8 +251,6 @@ export interface DonationState {
   readonly adapter?: string
   /** Why a better backend was passed over. */
   readonly fallbackReason?: string
-  /** The project (`p_…`) whose requests are served first: that of the page that the person came by. */
-  readonly project?: string
   readonly progress?: { readonly doneBytes: number; readonly totalBytes: number; readonly secondsLeft?: number }
   /** Bytes of weights that came over the network in this load, and from the store. */
   readonly fetchedBytes: number
