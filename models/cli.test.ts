@@ -26,7 +26,7 @@ async function models(...args: string[]) {
   return { code, out, err }
 }
 
-describe('npm run models', () => {
+describe('manyhands models', () => {
   it('lists what is there, and what can be added by name', async () => {
     const { code, out } = await models('list')
     expect(code).toBe(0)
@@ -77,7 +77,7 @@ describe('npm run models', () => {
     const refused = await models(...args)
     expect(refused).toMatchObject({ code, out: '' })
     expect(refused.err).toMatch(why)
-    expect(refused.err).toMatch(/^[^\n]+\.( See npm run models -- --help)?\n$/)
+    expect(refused.err).toMatch(/^[^\n]+\.( See manyhands models --help)?\n$/)
   })
 
   it('says so when the folder for the stages can not be made', async () => {

@@ -1,9 +1,8 @@
 /**
- * `npm run models -- add|list|inspect|carve|remove`: manages the library of models that a server offers.
+ * `manyhands models add|list|inspect|carve|remove`: manages the library of models that a server offers.
  */
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { asError, ManyhandsError } from '../protocol/errors.ts'
 import { catalogue, catalogueEntry } from './catalogue.ts'
@@ -12,7 +11,8 @@ import { byteText, inspection, progressLine, table } from './cli-text.ts'
 import { openLibrary, type Library, type LibraryModel } from './library.ts'
 import type { OnProgress } from './progress.ts'
 
-const help = `Usage: npm run models -- COMMAND [--data DIR]
+const help = `Usage: manyhands models COMMAND [--data DIR]
+       npm run models -- COMMAND [--data DIR]     in a clone
 
   add NAME|FILE           add a model of the catalogue, or a GGUF or ONNX file
                           [--name NAME] [--title TEXT] [--license SPDX] for a file
@@ -56,7 +56,7 @@ export async function runCli(args: readonly string[], output: CliOutput, signal?
     return done
   } catch (thrown) {
     if (thrown instanceof Misuse) {
-      output.err(`${thrown.message}. See npm run models -- --help\n`)
+      output.err(`${thrown.message}. See manyhands models --help\n`)
       return misused
     }
     output.err(`${asError(thrown).message}\n`)
@@ -183,15 +183,4 @@ function listing(models: readonly LibraryModel[]): string {
     .map((entry) => `  ${entry.name}  ${entry.title}, ${byteText(entry.weights.bytes)}, ${entry.license}\n`)
   const listed = rows.length === 0 ? 'No models yet.\n' : table(['name', 'revision', 'task', 'bytes', 'blocks', 'licence'], rows)
   return offered.length === 0 ? listed : `${listed}\nTo be added by name:\n${offered.join('')}`
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const stop = new AbortController()
-  process.once('SIGINT', () => stop.abort())
-  const output: CliOutput = {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
-    live: process.stderr.isTTY,
-  }
-  process.exitCode = await runCli(process.argv.slice(2), output, stop.signal)
 }

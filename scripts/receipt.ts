@@ -1,4 +1,4 @@
-/** `npm run receipt -- verify FILE`: checks what a requester saved of an answer. Exit codes: 0 proved, 1 not, 2 not understood. */
+/** `manyhands receipt verify FILE` (in a clone `npm run receipt --`): checks what a requester saved of an answer. Exit codes: 0 proved, 1 not, 2 not understood. */
 import { runReceipt } from './receipt/command.ts'
 
 const code = await runReceipt(process.argv.slice(2), {

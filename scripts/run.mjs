@@ -11,7 +11,7 @@ const commands = {
   chaos: { file: './chaos.ts', needs: { browser: true, database: true, site: true } },
   check: { file: './check.ts', needs: { database: true } },
   demo: { file: './demo.ts', needs: { browser: true, site: true } },
-  models: { file: '../models/cli.ts' },
+  models: { file: './models.ts' },
   receipt: { file: './receipt.ts' },
   sim: { file: './simulate.ts' },
   start: { file: '../signaling-server/main.ts', needs: { site: true } },

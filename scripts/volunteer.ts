@@ -1,11 +1,13 @@
 /**
- * `npm run volunteer`: gives this machine's processor from a terminal, until interrupted. Exit codes: 0 stopped, 1 failed for
- * good, 2 not understood.
+ * `manyhands volunteer` (in a clone `npm run volunteer`): gives this machine's processor from a terminal, until interrupted.
+ * Exit codes: 0 stopped, 1 failed for good, 2 not understood.
  */
 import { parseArgs } from 'node:util'
-import { donate, type DonationState } from '../sdk/volunteer-node.ts'
+import { asError } from '../protocol/errors.ts'
+import { donate, type Donation, type DonationState, type NodeDonateOptions } from '../sdk/volunteer-node.ts'
 
-const help = `Usage: npm run volunteer -- --server URL [options]
+const help = `Usage: manyhands volunteer --server URL [options]
+       npm run volunteer -- --server URL [options]     in a clone
 
 Computes parts of other people's AI requests on this machine, until Ctrl-C.
 
@@ -34,7 +36,7 @@ if (!(numbers.memory > 0) || !(numbers.power >= 0.1 && numbers.power <= 1) || (n
   process.exit(2)
 }
 
-const donation = donate({
+const donation = join({
   server: values.server,
   models: values.model ?? [],
   maxMemory: numbers.memory * megabyte,
@@ -60,6 +62,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     asked = true
     void donation.stop(mode)
   })
+}
+
+function join(options: NodeDonateOptions): Donation {
+  try {
+    return donate(options)
+  } catch (thrown) {
+    process.stderr.write(`${asError(thrown).message}\n`)
+    process.exit(1)
+  }
 }
 
 /** What changed for a person; figures that grow with every token don't make a line. */

@@ -1,5 +1,6 @@
 /**
- * `npm start`: a signaling server in this process, until SIGTERM or Ctrl-C. Exit codes: 0 stopped, 1 failed, 2 not understood.
+ * `manyhands serve` (in a clone `npm start`): a signaling server in this process, until SIGTERM or Ctrl-C. Exit codes:
+ * 0 stopped, 1 failed, 2 not understood.
  */
 import { asError, ManyhandsError } from '../protocol/errors.ts'
 import { help, parseServerOptions } from './options.ts'
@@ -14,7 +15,7 @@ try {
   else process.stdout.write(help)
 } catch (thrown) {
   process.stderr.write(`${thrown instanceof ManyhandsError ? thrown.message : asError(thrown).stack}\n`)
-  if (thrown instanceof ManyhandsError && thrown.code === 'bad-input') process.stderr.write('See npm start -- --help\n')
+  if (thrown instanceof ManyhandsError && thrown.code === 'bad-input') process.stderr.write('See manyhands serve --help\n')
   process.exitCode = thrown instanceof ManyhandsError && thrown.code === 'bad-input' ? misused : failed
 }
 
@@ -43,7 +44,7 @@ function greeting({ url, models }: RunningServer, { data, host }: Omit<ServerOpt
     `  Give:        ${url}/give`,
     `  Playground:  ${url}/playground`,
     models.length === 0
-      ? `  Models:      none yet. Add one: npm run models -- add smollm2-135m-instruct --data ${data}`
+      ? `  Models:      none yet. Add one: manyhands models add smollm2-135m-instruct --data ${data}`
       : `  Models:      ${models.map((m) => m.manifest.name).join(', ')}`,
     local
       ? '  This machine only. For others: a proxy with TLS in front (off localhost, browsers give pages without https no WebGPU, storage or keys), and --trust-proxy.'

@@ -1,4 +1,4 @@
-/** The command line of `npm start`, parsed into the server's options; what is wrong is said with what would be right. */
+/** The command line of `manyhands serve` (in a clone `npm start`), parsed into the server's options; what is wrong is said with what would be right. */
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -7,7 +7,8 @@ import { isPeerId, type PeerId } from '../protocol/ids.ts'
 import { maxStages } from '../protocol/limits.ts'
 import { defaultOptions, type ServerOptions } from './server.ts'
 
-export const help = `Usage: npm start -- [options]
+export const help = `Usage: manyhands serve [options]
+       npm start -- [options]     in a clone
 
 Serves the site, the models of a library, and the network of their volunteers.
 
@@ -18,7 +19,7 @@ Serves the site, the models of a library, and the network of their volunteers.
   --port P            ${defaultOptions.port} by default; 0 for any that is free
   --host H            address to listen at (${defaultOptions.host}: this machine only; 0.0.0.0: all)
   --stages N          stages that every model is cut into, 1 to ${maxStages}; 'auto' (the default): by size
-  --site DIR          another built site than dist/web
+  --site DIR          another built site than the one that comes along
   --stun URL          a STUN server, as often as needed: stun:stun.example:3478
   --turn URL          a TURN relay, as often as needed: turn:turn.example:3478
   --turn-secret S     the secret shared with it (coturn's static-auth-secret); also from MANYHANDS_TURN_SECRET

@@ -104,7 +104,7 @@ async function run(file: unknown, ...args: string[]): Promise<{ code: number; ou
 
 const key = () => ['--server-key', ring.server.publicKey]
 
-describe('npm run receipt', () => {
+describe('manyhands receipt', () => {
   it('proves what peers signed in a rerouted answer, and computes it again to the bit', async () => {
     const { code, out, err } = await run(good, '--replay', '--data', data, '--threads', '1', ...key())
     expect(out).toMatch(/\nProved\.\n$/)

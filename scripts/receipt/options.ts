@@ -1,8 +1,9 @@
-/** What `npm run receipt -- …` can be told. */
+/** What `manyhands receipt …` (in a clone `npm run receipt -- …`) can be told. */
 import { publicKeyPattern } from '../../protocol/keys.ts'
 import { Misuse, readArguments, readNumber } from '../arguments.ts'
 
-export const help = `Usage: npm run receipt -- verify FILE [options]
+export const help = `Usage: manyhands receipt verify FILE [options]
+       npm run receipt -- verify FILE [options]     in a clone
 
 Checks a receipt as the Playground saved it: who signed what, that nothing is missing, and that it is about this very prompt
 and answer. Needs no server, if you have its key.
