@@ -75,6 +75,7 @@ export class Standbys {
     }
     this.#standbys.set(standby.shadow, standby)
     volunteer.positions += standby.positions
+    this.#table.log(s, `${volunteer.peer.slice(0, 8)} stands by for ${stage.slice(0, 8)}`)
     this.#begin(standby, s, index).catch((thrown: unknown) => {
       this.#table.ports.failed(thrown)
       this.#drop(standby)

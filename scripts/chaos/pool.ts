@@ -77,4 +77,4 @@ export class Pool {
 }
 
 const newer = (a: WatchedTab, b: WatchedTab) =>
-  (a.ticket?.issuedAt ?? 0) - (b.ticket?.issuedAt ?? 0) || (a.ticket?.generation ?? 0) - (b.ticket?.generation ?? 0) > 0
+  ((a.ticket?.issuedAt ?? 0) - (b.ticket?.issuedAt ?? 0) || (a.ticket?.generation ?? 0) - (b.ticket?.generation ?? 0)) > 0
