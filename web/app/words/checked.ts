@@ -1,8 +1,9 @@
 /**
  * How sure an answer is by now, in a title and a sentence: provisional, settled, agreed or corrected. Pure.
  */
+import { m } from '../../paraglide/messages.js'
 import type { Receipt } from '../../../sdk/types.ts'
-import { count, counted } from './numbers.ts'
+import { count } from './numbers.ts'
 import type { Tone } from './phases.ts'
 
 export interface Checked {
@@ -27,45 +28,34 @@ export interface CheckedWords {
   readonly tone: Tone
 }
 
-const groups = ['', '', 'Two', 'Three']
-
 export function checkedWords(of: Checked): CheckedWords {
   if (of.correcting !== undefined) {
-    const next = of.unheard ? 'Nobody could compute it again: don’t rely on it.' : 'It is being computed again.'
-    return { state: 'wrong', title: 'Found wrong', text: `${of.correcting} ${next}`, tone: 'bad' }
+    const next = of.unheard ? m.words_wrong_lost() : m.words_wrong_again()
+    return { state: 'wrong', title: m.words_wrong(), text: `${of.correcting} ${next}`, tone: 'bad' }
   }
-  if (of.corrected !== undefined)
-    return {
-      state: 'corrected',
-      title: 'Corrected',
-      text: `${of.corrected} This is what others came to instead.${again(of.receipt)}`,
-      tone: 'good',
-    }
+  if (of.corrected !== undefined) {
+    const text = `${of.corrected} ${m.words_corrected_text()}${again(of.receipt)}`
+    return { state: 'corrected', title: m.words_corrected(), text, tone: 'good' }
+  }
   if (of.pipelines > 1) {
-    const who = `${groups[of.pipelines]} groups of volunteers who share nobody`
+    const two = of.pipelines === 2
     return of.done
-      ? { state: 'agreed', title: 'Agreed', text: `${who} came to the same answer.`, tone: 'good' }
+      ? { state: 'agreed', title: m.words_agreed(), text: two ? m.words_agreed_two() : m.words_agreed_three(), tone: 'good' }
       : {
           state: 'agreed',
-          title: 'Agreed so far',
-          text: `You see only what all of them have said: ${groups[of.pipelines]?.toLowerCase()} groups who share nobody.`,
+          title: m.words_agreed_so_far(),
+          text: two ? m.words_agreed_so_far_two() : m.words_agreed_so_far_three(),
           tone: 'wait',
         }
   }
   if (of.receipt && of.receipt.status !== 'provisional')
-    return { state: 'settled', title: 'Settled', text: settledText(of.receipt), tone: 'good' }
-  const text = !of.done
-    ? 'Nobody has checked it yet.'
-    : of.unheard
-      ? 'No word came on whether others computed it again.'
-      : 'Others may compute parts of it again now.'
-  return { state: 'provisional', title: 'Provisional', text, tone: of.unheard ? 'rest' : 'wait' }
+    return { state: 'settled', title: m.words_settled(), text: settledText(of.receipt), tone: 'good' }
+  const text = !of.done ? m.words_provisional_unchecked() : of.unheard ? m.words_provisional_unheard() : m.words_provisional_now()
+  return { state: 'provisional', title: m.words_provisional(), text, tone: of.unheard ? 'rest' : 'wait' }
 }
 
-function settledText({ audits: { done, of } }: Receipt): string {
-  if (done === 0) return 'Nothing of it was computed again: it was not drawn, or those who could had left.'
-  return `${count(done)} of ${counted(of, 'chunk')} computed again by others, with the same outcome.`
-}
+const settledText = ({ audits: { done, of } }: Receipt): string =>
+  done === 0 ? m.words_settled_none() : m.words_settled_some({ n: of, done: count(done) })
 
-const again = (receipt: Receipt | undefined) =>
-  receipt && receipt.audits.done > 0 ? ` ${count(receipt.audits.done)} of ${counted(receipt.audits.of, 'chunk')} were computed again.` : ''
+const again = (receipt: Receipt | undefined): string =>
+  receipt && receipt.audits.done > 0 ? ` ${m.words_again_some({ n: receipt.audits.of, done: count(receipt.audits.done) })}` : ''

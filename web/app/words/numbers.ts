@@ -1,12 +1,25 @@
 /**
- * Numbers as people read them: bytes, durations, rates, short ids.
+ * Numbers as people read them, in their language: bytes, durations, rates, short ids.
  */
+import { m } from '../../paraglide/messages.js'
+import { getLocale } from '../../paraglide/runtime.js'
+
 const units = ['B', 'kB', 'MB', 'GB', 'TB'] as const
 
-const plain = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
-const threeDigits = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
+/** Making one takes longer than using it a hundred times: one for each language and way. */
+const formats = new Map<string, Intl.NumberFormat>()
 
-export const count = (n: number): string => plain.format(n)
+function format(n: number, options: Intl.NumberFormatOptions): string {
+  const key = `${getLocale()} ${JSON.stringify(options)}`
+  const made = formats.get(key) ?? new Intl.NumberFormat(getLocale(), options)
+  formats.set(key, made)
+  return made.format(n)
+}
+
+const threeDigits = (n: number) => format(n, { maximumSignificantDigits: 3 })
+const tenths = (n: number) => format(n, { minimumFractionDigits: 1, maximumFractionDigits: 1 })
+
+export const count = (n: number): string => format(n, { maximumFractionDigits: 0 })
 
 /** `1 answer`, `2 answers`. */
 export const counted = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`
@@ -19,13 +32,13 @@ export function bytes(n: number): string {
     value /= 1000
     unit++
   }
-  return `${threeDigits.format(value)} ${units[unit]}`
+  return `${threeDigits(value)} ${units[unit]}`
 }
 
 /** Powers of 1024 under their everyday names, for memory: `512 MB`, `1 GB`. */
 export function memory(n: number): string {
   const mebibytes = n / 2 ** 20
-  return mebibytes < 1024 ? `${threeDigits.format(mebibytes)} MB` : `${threeDigits.format(mebibytes / 1024)} GB`
+  return mebibytes < 1024 ? `${threeDigits(mebibytes)} MB` : `${threeDigits(mebibytes / 1024)} GB`
 }
 
 /** The two largest units: `8 s`, `2 min 5 s`, `3 h 10 min`. */
@@ -40,13 +53,13 @@ export function duration(seconds: number): string {
 
 /** `640 ms`, `1.4 s`, `2 min 5 s`. */
 export function moment(ms: number): string {
-  if (ms < 10) return `${ms.toFixed(1)} ms`
+  if (ms < 10) return `${tenths(ms)} ms`
   if (ms < 999.5) return `${Math.round(ms)} ms`
-  return ms < 59_500 ? `${(ms / 1000).toFixed(1)} s` : duration(ms / 1000)
+  return ms < 59_500 ? `${tenths(ms / 1000)} s` : duration(ms / 1000)
 }
 
 /** `0`, `7.4`, `128`. */
-export const rate = (perSecond: number): string => (perSecond === 0 ? '0' : perSecond < 99.5 ? perSecond.toFixed(1) : count(perSecond))
+export const rate = (perSecond: number): string => (perSecond === 0 ? '0' : perSecond < 99.5 ? tenths(perSecond) : count(perSecond))
 
 export const percent = (share: number): string => `${Math.round(share * 100)} %`
 
@@ -55,7 +68,7 @@ export const short = (hex: string): string => hex.slice(0, 8)
 
 /** A range [first, endExclusive] as people count: `block 1`, `blocks 11–20`. */
 export function blocks([first, end]: readonly [number, number]): string {
-  return end - first === 1 ? `block ${end}` : `blocks ${first + 1}–${end}`
+  return end - first === 1 ? m.words_block({ first: end }) : m.words_blocks({ first: first + 1, end })
 }
 
 export function median(values: readonly number[]): number | undefined {

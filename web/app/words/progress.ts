@@ -1,6 +1,6 @@
 /** How far a request is, in words, while it has nothing to show yet. */
+import { m } from '../../paraglide/messages.js'
 import type { AskedPhase } from '../playground/asked.svelte.ts'
-import { counted } from './numbers.ts'
 
 interface Asked {
   readonly phase: AskedPhase
@@ -10,11 +10,10 @@ interface Asked {
 }
 
 export function progressWords({ phase, ahead, promptTokens, pause }: Asked): string {
-  if (phase === 'queued') return ahead === 0 ? 'Next in the queue' : `In the queue: ${counted(ahead, 'request')} before yours`
+  if (phase === 'queued') return ahead === 0 ? m.words_next_in_line() : m.words_in_line({ n: ahead })
   if (phase === 'waiting') return pause
-  if (phase === 'correcting') return 'Other volunteers compute it again'
-  if (phase === 'connecting') return 'Connecting to the volunteers'
-  if (phase === 'prompt')
-    return promptTokens > 0 ? `The volunteers read the prompt: ${counted(promptTokens, 'token')}` : 'The volunteers compute'
-  return 'Asking the network'
+  if (phase === 'correcting') return m.words_correcting()
+  if (phase === 'connecting') return m.words_reaching()
+  if (phase === 'prompt') return promptTokens > 0 ? m.words_reading_prompt({ n: promptTokens }) : m.words_computing()
+  return m.words_asking()
 }

@@ -1,6 +1,7 @@
 /**
  * Errors in plain words: what happened, and what a person in front of the page can do about it. Shown by trouble.svelte.
  */
+import { m } from '../../paraglide/messages.js'
 import type { ErrorCode, ManyhandsError } from '../../../protocol/errors.ts'
 import { duration } from './numbers.ts'
 
@@ -12,61 +13,45 @@ export interface Trouble {
   readonly remedy: 'again' | 'give' | 'none'
 }
 
-type Words = Pick<Trouble, 'title' | 'remedy'> & {
-  readonly advice?: string
-  /** When to come again is nobody's to say. */ readonly open?: true
+type Words = Pick<Trouble, 'remedy'> & {
+  readonly title: () => string
+  readonly advice?: () => string
+  /** When to come again is nobody's to say. */
+  readonly open?: true
 }
 
 const words: Partial<Record<ErrorCode, Words>> = {
-  'bad-input': { title: 'That can’t be used as it is', remedy: 'none' },
-  'bad-model': { title: 'This model is damaged', remedy: 'none', advice: 'Tell whoever runs this server.' },
-  'bad-signature': {
-    title: 'An answer was not what its maker signed',
-    remedy: 'again',
-    advice: 'It was thrown away. Ask again: other volunteers may take part.',
-  },
-  'bad-ticket': { title: 'A volunteer refused this request', remedy: 'again' },
-  busy: { title: 'Every hand is full', remedy: 'give', advice: 'One more tab would help.' },
-  closed: { title: 'The connection was closed', remedy: 'again' },
-  'context-overflow': {
-    title: 'This conversation is too long for the model',
-    remedy: 'none',
-    advice: 'A new conversation begins without what was said before.',
-  },
-  disputed: {
-    title: 'The volunteers did not agree',
-    remedy: 'again',
-    advice: 'None of it can be vouched for. Ask again: other volunteers may take part.',
-  },
-  'engine-failed': { title: 'A volunteer could not compute this', remedy: 'again' },
-  'hash-mismatch': { title: 'A file arrived changed', remedy: 'again', advice: 'It was thrown away, unused.' },
-  'insecure-context': {
-    title: 'This address is not secure',
-    remedy: 'none',
-    advice: 'Open the page over https, or as http://localhost on this machine. Without it, browsers withhold what Manyhands needs.',
-  },
-  'no-space': { title: 'The disk has no room', remedy: 'again', advice: 'Free some space, or choose less memory.' },
-  'no-volunteers': {
-    title: 'Nobody holds all of this model right now',
-    remedy: 'give',
-    open: true,
-  },
-  'not-found': { title: 'Something is missing on the server', remedy: 'again' },
-  'out-of-memory': { title: 'Memory ran out', remedy: 'again' },
-  'peer-lost': { title: 'A volunteer left in the middle of it', remedy: 'again', advice: 'Ask again: another one takes its place.' },
-  'rate-limited': { title: 'Too many requests at once', remedy: 'again' },
-  timeout: { title: 'It took too long', remedy: 'again' },
-  unavailable: { title: 'The server does not answer', remedy: 'again', advice: 'Check the connection; the server may be restarting.' },
-  'unknown-model': { title: 'The server no longer has this model', remedy: 'none' },
-  unsupported: { title: 'This browser can’t do that', remedy: 'none' },
+  'bad-input': { title: m.words_trouble_bad_input, remedy: 'none' },
+  'bad-model': { title: m.words_trouble_bad_model, remedy: 'none', advice: m.words_trouble_bad_model_do },
+  'bad-signature': { title: m.words_trouble_bad_signature, remedy: 'again', advice: m.words_trouble_bad_signature_do },
+  'bad-ticket': { title: m.words_trouble_bad_ticket, remedy: 'again' },
+  busy: { title: m.words_trouble_busy, remedy: 'give', advice: m.words_trouble_busy_do },
+  closed: { title: m.words_trouble_closed, remedy: 'again' },
+  'context-overflow': { title: m.words_trouble_context_overflow, remedy: 'none', advice: m.words_trouble_context_overflow_do },
+  disputed: { title: m.words_trouble_disputed, remedy: 'again', advice: m.words_trouble_disputed_do },
+  'engine-failed': { title: m.words_trouble_engine_failed, remedy: 'again' },
+  forbidden: { title: m.words_trouble_forbidden, remedy: 'none' },
+  'hash-mismatch': { title: m.words_trouble_hash_mismatch, remedy: 'again', advice: m.words_trouble_hash_mismatch_do },
+  'insecure-context': { title: m.words_trouble_insecure_context, remedy: 'none', advice: m.words_trouble_insecure_context_do },
+  'no-space': { title: m.words_trouble_no_space, remedy: 'again', advice: m.words_trouble_no_space_do },
+  'no-volunteers': { title: m.words_trouble_no_volunteers, remedy: 'give', open: true },
+  'not-found': { title: m.words_trouble_not_found, remedy: 'again' },
+  'out-of-memory': { title: m.words_trouble_out_of_memory, remedy: 'again' },
+  'peer-lost': { title: m.words_trouble_peer_lost, remedy: 'again', advice: m.words_trouble_peer_lost_do },
+  'rate-limited': { title: m.words_trouble_rate_limited, remedy: 'again' },
+  timeout: { title: m.words_trouble_timeout, remedy: 'again' },
+  unavailable: { title: m.words_trouble_unavailable, remedy: 'again', advice: m.words_trouble_unavailable_do },
+  'unknown-model': { title: m.words_trouble_unknown_model, remedy: 'none' },
+  unsupported: { title: m.words_trouble_unsupported, remedy: 'none' },
 }
 
-const unexpected: Words = { title: 'Something went wrong', remedy: 'again' }
+const unexpected: Words = { title: m.words_trouble_unexpected, remedy: 'again' }
 
 /** Errors that only mean "the person pressed stop" are no trouble: undefined. */
 export function trouble(error: ManyhandsError): Trouble | undefined {
   if (error.code === 'aborted') return undefined
   const { title, remedy, advice, open } = words[error.code] ?? unexpected
-  const wait = error.retryAfterMs === undefined || open ? undefined : `Try again in ${duration(Math.max(1, error.retryAfterMs / 1000))}.`
-  return { title, remedy, text: [error.message, wait, advice].filter((sentence) => sentence).join(' ') }
+  const wait =
+    error.retryAfterMs === undefined || open ? undefined : m.words_again_in({ time: duration(Math.max(1, error.retryAfterMs / 1000)) })
+  return { title: title(), remedy, text: [error.message, wait, advice?.()].filter((sentence) => sentence).join(' ') }
 }
