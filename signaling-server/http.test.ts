@@ -43,6 +43,7 @@ beforeAll(async () => {
   for (const name of ['manyhands.js', 'assets/chat-0123abcd.js']) await writeFile(join(dir, 'sdk', name), 'export const here = true')
   const deps: HttpDeps = {
     site: dir,
+    widget: { dir, project: () => undefined, visited: () => undefined },
     ort: { dir: ortDir, version: '1.2.3' },
     sdk: { dir: join(dir, 'sdk'), version: '0.1.0' },
     blob: (asked) => (asked === hash ? { path: join(dir, 'blob'), bytes: bytes.length } : undefined),

@@ -11,6 +11,7 @@ import type { ModelInfo, WellKnown } from '../protocol/server-messages.ts'
 import { fileResponse } from './file-body.ts'
 import { preflightHeaders, routeHeaders, type RouteClass } from './route-classes.ts'
 import { StaticFiles } from './static-files.ts'
+import { WidgetFiles, widgetClass, type WidgetDeps } from './widget-files.ts'
 
 type Awaitable<T> = T | Promise<T>
 
@@ -19,6 +20,7 @@ export interface HttpDeps {
   readonly site: string
   /** The SDK for pages of any origin: ES modules, with the version in their addresses. Without the folder, only they are missing. */
   readonly sdk: { readonly dir: string; readonly version: string }
+  readonly widget: WidgetDeps
   /** onnxruntime-web's `dist`, and its version, which is part of the files' addresses. */
   readonly ort: { readonly dir: string; readonly version: string }
   blob(hash: Hash): Awaitable<{ readonly path: string; readonly bytes: number } | undefined>
@@ -57,6 +59,7 @@ export function createApp(deps: HttpDeps): Hono {
   const app = new Hono()
   const engine = new StaticFiles({ dir: deps.ort.dir, headers: routeHeaders.engine })
   const sdk = new StaticFiles({ dir: deps.sdk.dir, headers: routeHeaders.sdk })
+  const widget = new WidgetFiles(deps.widget)
   const site = new StaticFiles({ dir: deps.site, headers: routeHeaders.app, fallback: 'index.html' })
 
   app.use('*', async (c, next) => {
@@ -123,6 +126,12 @@ export function createApp(deps: HttpDeps): Hono {
     return response
   })
 
+  app.get('/w/*', async (c) => {
+    const response = await widget.respond(c.req.raw, c.env)
+    if (!response) throw new ManyhandsError('not-found', 'This server has no such file of the widget, or not of that version.')
+    return response
+  })
+
   app.get('/healthz', () => text('ok\n'))
   app.get('/readyz', () => {
     if (!deps.ready()) throw new ManyhandsError('unavailable', 'The server is starting or going away. Try again in a few seconds.')
@@ -154,6 +163,7 @@ function classOf(path: string): RouteClass {
   if (path.startsWith('/blobs/') || path.startsWith('/manifests/')) return 'blob'
   if (path.startsWith('/ort/')) return 'engine'
   if (path.startsWith('/sdk/')) return 'sdk'
+  if (path.startsWith('/w/')) return widgetClass(path)
   return /^\/(v1|\.well-known)\/|^\/(healthz|readyz|metrics)$/.test(path) ? 'api' : 'app'
 }
 

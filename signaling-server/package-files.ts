@@ -1,5 +1,5 @@
 /**
- * What this package brings along for visitors: the built site and the SDK for pages. Found from the package's own folder,
+ * What this package brings along for visitors: the built site, the widget and the SDK for pages. Found from the package's own folder,
  * whether its code runs as it is written (a clone) or as it was built (node_modules).
  */
 import { existsSync, readFileSync } from 'node:fs'
@@ -19,6 +19,8 @@ const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'
 export const packageFiles = {
   version,
   site: join(folder, 'dist/web'),
+  /** The widget, a folder for each version. */
+  widget: join(folder, 'dist/w'),
   /** ES modules for pages, served below the version. */
   sdk: join(folder, 'dist/package/browser'),
 } as const

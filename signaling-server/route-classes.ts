@@ -2,7 +2,7 @@
  * What each kind of route tells browsers about origins, caching and embedding: one table, so that no route has its own idea.
  */
 
-export const routeClasses = ['app', 'blob', 'engine', 'sdk', 'api'] as const
+export const routeClasses = ['app', 'blob', 'engine', 'sdk', 'loader', 'frame', 'frame-files', 'api'] as const
 export type RouteClass = (typeof routeClasses)[number]
 
 const contentSecurityPolicy = [
@@ -17,6 +17,25 @@ const contentSecurityPolicy = [
   "base-uri 'none'",
   "frame-ancestors 'none'",
 ].join('; ')
+
+/** The widget's frame, and its scripts for themselves: a worker obeys what came with it, not with its page. */
+const framePolicy = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  // As the site's: volunteers may be sent on to another server.
+  "connect-src 'self' ws: wss: http: https:",
+  "style-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ')
+
+/** Shared memory, and so threads, inside whatever page shows the frame: Document-Isolation-Policy where browsers have it, else the page's own. */
+const isolatedFrame = {
+  'document-isolation-policy': 'isolate-and-credentialless',
+  'cross-origin-embedder-policy': 'credentialless',
+  'cross-origin-resource-policy': 'cross-origin',
+}
 
 /** Anyone's page may read it; `expose` are the headers that scripts need for ranges and waiting. */
 const anyOrigin = {
@@ -47,6 +66,18 @@ export const routeHeaders: Readonly<Record<RouteClass, Readonly<Record<string, s
   engine: { ...anyOrigin, 'cross-origin-embedder-policy': 'require-corp', 'cache-control': immutable },
   /** The SDK for pages of any origin. Its chunks are named by their content and kept for good (static-files.ts); its entries are asked about. */
   sdk: { ...anyOrigin, 'cache-control': revalidate },
+  /** The widget's script for anyone's page. Its address has the version, and pages that name its hash rely on its bytes. */
+  loader: { ...anyOrigin, 'cache-control': immutable },
+  /** The widget's frame; who may show it depends on the project, and is added to the policy (widget-files.ts). */
+  frame: {
+    ...isolatedFrame,
+    'content-security-policy': framePolicy,
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cache-control': 'no-store',
+  },
+  /** Its scripts. A frame whose page took its origin away loads them as a stranger would, to say what is wrong. */
+  'frame-files': { ...anyOrigin, ...isolatedFrame, 'content-security-policy': framePolicy, 'cache-control': immutable },
   api: { ...anyOrigin, 'cache-control': 'no-store' },
 }
 

@@ -222,6 +222,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
   const app = createApp({
     site: options.site ?? packageFiles.site,
     sdk: { dir: packageFiles.sdk, version: packageFiles.version },
+    widget: { dir: packageFiles.widget, project: () => undefined, visited: () => undefined },
     ort,
     blob: (hash) => offered.blob(hash),
     manifest: (revision) => offered.manifest(revision),

@@ -1,15 +1,17 @@
-/** The page, built into dist/web: again when a source is newer than it. */
-import { readdir, stat } from 'node:fs/promises'
+/** The pages, built into dist/web, and the widget, into dist/w: again when a source is newer than they are. */
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { root, runQuietly } from './steps.mjs'
 
-const built = join(root, 'dist', 'web', 'index.html')
 const sources = ['web', 'sdk', 'worker', 'link', 'models', 'protocol', 'vite.config.ts', 'package-lock.json']
 
 export async function siteIsThere() {
-  const made = await stat(built).catch(() => undefined)
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  const built = ['web/index.html', `w/${version}/mh.json`].map((path) => stat(join(root, 'dist', path)))
+  const made = await Promise.all(built).catch(() => undefined)
   if (!made) return false
-  for (const source of sources) if ((await newest(join(root, source))) > made.mtimeMs) return false
+  const at = Math.min(...made.map(({ mtimeMs }) => mtimeMs))
+  for (const source of sources) if ((await newest(join(root, source))) > at) return false
   return true
 }
 
@@ -25,5 +27,7 @@ export async function newest(path) {
 }
 
 export async function buildSite() {
-  await runQuietly(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--logLevel', 'warn'])
+  const vite = join(root, 'node_modules/vite/bin/vite.js')
+  for (const config of ['vite.config.ts', 'web/widget/vite.config.ts'])
+    await runQuietly(process.execPath, [vite, 'build', '--config', config, '--logLevel', 'warn'])
 }
