@@ -14,7 +14,7 @@ import { missingNow } from './routing.ts'
 import { Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
 import { barredReason, TrustKeeper } from './trust-keeper.ts'
-import { holds, isCounted, isServing, planOf, type StageCount, type Swarm } from './swarm.ts'
+import { holds, isCounted, isServing, planOf, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
 
 export interface CoordinatorPorts {
   readonly identity: Identity
@@ -79,6 +79,15 @@ export class Coordinator {
     const before = new Set(this.#roster.swarms().map(({ model }) => model.revision))
     this.#roster.setModels(models.map(({ revision, manifest }) => ({ revision, manifest, plan: planOf(manifest, this.#ports.stages) })))
     for (const { revision } of models) if (!before.has(revision)) this.trust.owned(revision)
+  }
+
+  /** What decisions are made from, for whoever tells how things are. */
+  get swarms(): ReadonlyMap<Revision, Swarm> {
+    return new Map(this.#roster.swarms().map((swarm) => [swarm.model.revision, swarm]))
+  }
+
+  everybody(): Volunteer[] {
+    return this.#roster.volunteers()
   }
 
   models(): ModelInfo[] {

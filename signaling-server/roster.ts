@@ -71,6 +71,10 @@ export class Roster {
     return this.#volunteers.get(peer)
   }
 
+  volunteers(): Volunteer[] {
+    return [...this.#volunteers.values()]
+  }
+
   /** The models there are now; the swarm of one that went is let go. */
   setModels(models: readonly Omit<Model, 'demand' | 'demandAt'>[]): void {
     const offered = new Set(models.map((m) => m.revision))

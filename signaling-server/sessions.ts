@@ -34,6 +34,8 @@ export class Sessions {
   readonly #ports: SessionsPorts
   readonly #table: SessionTable
   readonly #queues = new Map<Revision, AdmissionQueue<Asked>>()
+  /** Positions of the answers that have a receipt, prompts included, ever. */
+  readonly rows = new Map<Revision, number>()
   readonly #closing = new AbortController()
 
   constructor(ports: SessionsPorts) {
@@ -57,6 +59,13 @@ export class Sessions {
     let queued = 0
     for (const queue of this.#queues.values()) queued += queue.length
     return queued
+  }
+
+  /** How many are under way of a model, and how many wait. */
+  busyness(revision: Revision): { readonly sessions: number; readonly queued: number } {
+    let sessions = 0
+    for (const s of this.#table.all()) if (!s.released && s.asked.revision === revision) sessions += 1
+    return { sessions, queued: this.#queues.get(revision)?.length ?? 0 }
   }
 
   open(asked: Asked): void {
@@ -328,6 +337,7 @@ export class Sessions {
     const written = await patientCommit(store, { cell: asked.revision, epoch, writes }, this.#closing.signal)
     if (written !== 'ok') return log('no receipt: another server has taken over')
     this.counts.settled += 1
+    this.rows.set(asked.revision, (this.rows.get(asked.revision) ?? 0) + done.promptPositions + done.answerPositions)
     this.#table.tellStages(s, { t: 'settled', session })
     this.#ports.send(asked.peer, { t: 'receipt', receipt })
     if (custody.named.length > 0) trust.failedCustody(session, asked.revision, custody.named)

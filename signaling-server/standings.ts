@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import type { PeerId, Revision } from '../protocol/ids.ts'
 import type { StandingInfo } from '../protocol/server-messages.ts'
 import { afterBar, barsAt, prefixStandingSchema, type PrefixStanding } from './trust/prefixes.ts'
-import { backendRecordSchema, unknownBackend, type BackendRecord } from './trust/quarantine.ts'
+import { backendRecordSchema, isQuarantined, unknownBackend, type BackendRecord } from './trust/quarantine.ts'
 import {
   afterAgreement,
   afterLoss,
@@ -129,6 +129,11 @@ export class Standings {
 
   backend(key: string): BackendRecord {
     return this.#backends.get(key) ?? unknownBackend
+  }
+
+  /** Keys of the backends that are doubted, of those that are known here. */
+  quarantined(): string[] {
+    return [...this.#backends].flatMap(([key, record]) => (isQuarantined(record) ? [key] : []))
   }
 
   info(peer: PeerId): StandingInfo {

@@ -7,7 +7,7 @@ import type { ClientMessage } from '../protocol/client-messages.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
 import type { Receipt } from '../protocol/receipt.ts'
-import type { ServerMessage } from '../protocol/server-messages.ts'
+import type { ServerMessage, StandingInfo } from '../protocol/server-messages.ts'
 import type { Backend } from '../protocol/ticket.ts'
 import { Audits } from './audits.ts'
 import type { Named } from './custody-check.ts'
@@ -97,6 +97,16 @@ export class TrustKeeper implements Trust {
 
   quarantined(revision: Revision, backend: Backend, adapter: string): boolean {
     return isQuarantined(this.#standings.backend(backendKey(revision, backend, adapter)))
+  }
+
+  /** How far a peer is trusted, in the words that it is told itself. */
+  trustOf(peer: PeerId): StandingInfo['state'] {
+    return this.#standings.info(peer).state
+  }
+
+  /** Backends that nobody serves a model with, since they were found wrong on it. */
+  quarantines(): string[] {
+    return this.#standings.quarantined()
   }
 
   ended(session: EndedSession, receipt: Receipt): void {

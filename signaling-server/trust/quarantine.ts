@@ -20,6 +20,12 @@ export const unknownBackend: BackendRecord = { audits: 0, losses: 0, losers: [] 
 /** What a backend is called here: a wrong kernel is a driver's, so the adapter counts where a browser tells it. */
 export const backendKey = (revision: string, backend: string, adapter?: string): string => [revision, backend, adapter ?? ''].join(' ')
 
+/** What a key names. */
+export function backendOf(key: string): { readonly revision: string; readonly backend: string; readonly adapter: string } {
+  const [revision = '', backend = '', ...adapter] = key.split(' ')
+  return { revision, backend, adapter: adapter.join(' ') }
+}
+
 /** After an audit of, or by, a peer with this backend against one with another. */
 export function afterBackendAudit(
   record: BackendRecord,
