@@ -22,6 +22,8 @@ export interface NetworkPlan {
 export interface TestNetwork {
   readonly url: string
   readonly server: ServerProcess
+  /** The server's folder: its keys, its database, its operator's token. */
+  readonly data: string
   readonly model: LibraryModel
   readonly tabs: readonly VolunteerTab[]
   /** Ends everything that was started for it, by this or by `onClose`. */
@@ -64,7 +66,7 @@ export async function startNetwork(plan: NetworkPlan): Promise<TestNetwork> {
       serving.push(tab.serving(servingMs))
     }
     await Promise.all(serving)
-    return { url: server.url, server, model: plan.model, tabs, close, onClose: (end) => void ends.push(end) }
+    return { url: server.url, server, data: data.directory, model: plan.model, tabs, close, onClose: (end) => void ends.push(end) }
   } catch (error) {
     await close()
     throw error
