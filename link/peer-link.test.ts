@@ -73,6 +73,22 @@ describe('[LK1] the handshake', () => {
     await acceptor.closed
   })
 
+  it('waits for a channel that delivers before it is open: nothing is sent on it before', async () => {
+    const { a, b, dialer, acceptor } = await pair((_, late) => (late.opensLate = true))
+    dialer.link.bind(prints)
+    acceptor.link.bind(mirrored)
+    acceptor.link.sendMessage({ t: 'stop', session })
+    const said = deferred<void>()
+    a.onSent = () => said.resolve()
+    await said.promise
+    // As long as checking a signature takes, several times over.
+    for (let i = 0; i < 20; i++) await createIdentity()
+    expect([acceptor.link.ready, b.sent]).toEqual([false, []])
+    b.open()
+    await Promise.all([dialer.ready, acceptor.ready, dialer.got])
+    expect(dialer.messages).toEqual([{ t: 'stop', session }])
+  })
+
   it('fails when a broker sits in the middle, for then the fingerprints differ', async () => {
     const { dialer, acceptor } = await pair()
     dialer.link.bind(prints)

@@ -51,6 +51,8 @@ export class PeerLink {
   readonly #terms: LinkTerms
   readonly #handlers: LinkHandlers
   readonly #fingerprints = deferred<Fingerprints>()
+  /** A channel that was handed to a worker can deliver before it is open there, and until then takes nothing to send. */
+  readonly #opened = deferred<void>()
   readonly #assembler = new StepAssembler()
   readonly #queue: Bytes[] = []
   #queuedBytes = 0
@@ -71,13 +73,17 @@ export class PeerLink {
     this.remote = terms.remote
     this.#lastHeard = performance.now()
     this.#fingerprints.promise.catch(() => undefined)
+    this.#opened.promise.catch(() => undefined)
     this.#timer = setInterval(() => this.#beat(), linkHeartbeatMs / 2)
     this.#deadline = setTimeout(
       () => this.close(new ManyhandsError('timeout', 'A peer did not connect and identify itself in time.')),
       linkConnectMs,
     )
     channel.listen({
-      opened: () => void this.#introduce(),
+      opened: () => {
+        this.#opened.resolve()
+        void this.#introduce()
+      },
       message: (message) => this.#receive(message),
       drained: () => this.#flush(),
       closed: () => this.close(new ManyhandsError('peer-lost', 'The connection to a peer closed.')),
@@ -117,6 +123,7 @@ export class PeerLink {
     clearInterval(this.#timer)
     clearTimeout(this.#deadline)
     this.#fingerprints.reject(reason)
+    this.#opened.reject(reason)
     this.#queue.length = 0
     this.#early = []
     this.#channel.close()
@@ -165,7 +172,8 @@ export class PeerLink {
       if (!(await verifyHex(auth.key, 'link', linkClaim(theirs, this.remote, remote, local), auth.signature))) {
         throw new ManyhandsError('bad-signature', 'A peer could not prove that it is the other end of its connection.')
       }
-      // Two awaits have passed: the link may have closed meanwhile.
+      await this.#opened.promise
+      // Some awaits have passed: the link may have closed meanwhile.
       if ((this.#state as string) === 'closed') return
       this.remoteKey = auth.key
       this.#state = 'ready'

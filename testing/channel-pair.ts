@@ -12,16 +12,25 @@ export class MemoryChannel implements Channel {
   tamper: (message: Uint8Array) => Uint8Array | undefined = (m) => m
   /** Called after every message that was sent. */
   onSent: () => void = () => undefined
+  /** It is open only when `open` says so, and delivers before: a channel that was handed to a worker does. */
+  opensLate = false
   #on: ChannelEvents | undefined
+  #opened = false
   #closed = false
 
   listen(on: ChannelEvents): void {
     this.#on = on
-    queueMicrotask(() => this.#closed || on.opened())
+    queueMicrotask(() => this.opensLate || this.open())
+  }
+
+  open(): void {
+    if (this.#closed || this.#opened) return
+    this.#opened = true
+    this.#on?.opened()
   }
 
   send(message: Uint8Array): void {
-    if (this.#closed) throw new Error('closed')
+    if (this.#closed || !this.#opened) throw new Error('not open')
     const delivered = this.tamper(message.slice())
     this.sent.push(message)
     if (delivered) setImmediate(() => this.other?.deliver(delivered))
