@@ -1,7 +1,8 @@
 /**
  * Branded identifiers. A string that passed a parser here carries its brand; nothing further in re-checks it.
  */
-declare const brand: unique symbol
+/** Exported for the types of what is published, which name it. */
+export declare const brand: unique symbol
 type Branded<T, B extends string> = T & { readonly [brand]: B }
 
 /** 64 lowercase hex digits: SHA-256 of some bytes. */
