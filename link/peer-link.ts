@@ -51,8 +51,11 @@ export class PeerLink {
   readonly #terms: LinkTerms
   readonly #handlers: LinkHandlers
   readonly #fingerprints = deferred<Fingerprints>()
-  /** A channel that was handed to a worker can deliver before it is open there, and until then takes nothing to send. */
-  readonly #opened = deferred<void>()
+  /**
+   * This end's own signature is sent; nothing goes before it. A channel that was handed to a worker can deliver before it is open
+   * there, and takes nothing until then.
+   */
+  readonly #introduced = deferred<void>()
   readonly #assembler = new StepAssembler()
   readonly #queue: Bytes[] = []
   #queuedBytes = 0
@@ -73,17 +76,14 @@ export class PeerLink {
     this.remote = terms.remote
     this.#lastHeard = performance.now()
     this.#fingerprints.promise.catch(() => undefined)
-    this.#opened.promise.catch(() => undefined)
+    this.#introduced.promise.catch(() => undefined)
     this.#timer = setInterval(() => this.#beat(), linkHeartbeatMs / 2)
     this.#deadline = setTimeout(
       () => this.close(new ManyhandsError('timeout', 'A peer did not connect and identify itself in time.')),
       linkConnectMs,
     )
     channel.listen({
-      opened: () => {
-        this.#opened.resolve()
-        void this.#introduce()
-      },
+      opened: () => void this.#introduce(),
       message: (message) => this.#receive(message),
       drained: () => this.#flush(),
       closed: () => this.close(new ManyhandsError('peer-lost', 'The connection to a peer closed.')),
@@ -123,7 +123,7 @@ export class PeerLink {
     clearInterval(this.#timer)
     clearTimeout(this.#deadline)
     this.#fingerprints.reject(reason)
-    this.#opened.reject(reason)
+    this.#introduced.reject(reason)
     this.#queue.length = 0
     this.#early = []
     this.#channel.close()
@@ -134,7 +134,9 @@ export class PeerLink {
     try {
       const { local, remote } = await this.#fingerprints.promise
       const signature = await sign(this.#identity.privateKey, 'link', linkClaim(this.#terms, this.#identity.id, local, remote))
-      if (this.#state !== 'closed') this.#channel.send(encodeAuth({ v: 1, key: this.#identity.publicKey, signature: toHex(signature) }))
+      if (this.#state === 'closed') return
+      this.#channel.send(encodeAuth({ v: 1, key: this.#identity.publicKey, signature: toHex(signature) }))
+      this.#introduced.resolve()
     } catch (thrown) {
       this.close(asError(thrown))
     }
@@ -172,7 +174,7 @@ export class PeerLink {
       if (!(await verifyHex(auth.key, 'link', linkClaim(theirs, this.remote, remote, local), auth.signature))) {
         throw new ManyhandsError('bad-signature', 'A peer could not prove that it is the other end of its connection.')
       }
-      await this.#opened.promise
+      await this.#introduced.promise
       // Some awaits have passed: the link may have closed meanwhile.
       if ((this.#state as string) === 'closed') return
       this.remoteKey = auth.key
