@@ -1,9 +1,8 @@
 /**
  * Branded identifiers. A string that passed a parser here carries its brand; nothing further in re-checks it.
  */
-/** Exported for the types of what is published, which name it. */
-export declare const brand: unique symbol
-type Branded<T, B extends string> = T & { readonly [brand]: B }
+/** By a name and not a symbol: declarations that are inferred from schemas can't name another file's symbol. */
+type Branded<T, B extends string> = T & { readonly __brand: B }
 
 /** 64 lowercase hex digits: SHA-256 of some bytes. */
 export type Hash = Branded<string, 'Hash'>
