@@ -3,7 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { root, runQuietly } from './steps.mjs'
 
-const sources = ['web', 'sdk', 'worker', 'link', 'models', 'protocol', 'vite.config.ts', 'package-lock.json']
+const sources = ['web', 'sdk', 'worker', 'link', 'models', 'protocol', 'vite.config.ts', 'vite.widget.config.ts', 'package-lock.json']
 
 export async function siteIsThere() {
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
@@ -28,6 +28,6 @@ export async function newest(path) {
 
 export async function buildSite() {
   const vite = join(root, 'node_modules/vite/bin/vite.js')
-  for (const config of ['vite.config.ts', 'web/widget/vite.config.ts'])
+  for (const config of ['vite.config.ts', 'vite.widget.config.ts'])
     await runQuietly(process.execPath, [vite, 'build', '--config', config, '--logLevel', 'warn'])
 }

@@ -15,10 +15,6 @@ export interface WidgetChange {
   readonly reason: string
 }
 
-export interface ManyHandsEventMap {
-  statechange: CustomEvent<WidgetChange>
-}
-
 /** A frame of five kilobytes that has not spoken by then was blocked: browsers don't tell. It is believed when it speaks later. */
 const openingMs = 10_000
 /** What a frame may make of itself, in CSS pixels. */
@@ -112,6 +108,8 @@ export class ManyHandsElement extends Base {
     const frame = document.createElement('iframe')
     frame.title = words.title
     frame.setAttribute('sandbox', 'allow-scripts allow-same-origin')
+    // Threads on a page that is isolated itself, in browsers that can't isolate a frame alone.
+    frame.allow = 'cross-origin-isolated'
     frame.src = `${server}/w/${version}/frame.html?project=${encodeURIComponent(project)}`
     this.#frame = frame
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' })
@@ -184,5 +182,8 @@ function originOf(address: string | undefined): string | undefined {
 declare global {
   interface HTMLElementTagNameMap {
     'many-hands': ManyHandsElement
+  }
+  interface HTMLElementEventMap {
+    statechange: CustomEvent<WidgetChange>
   }
 }

@@ -17,7 +17,7 @@ export class View {
   readonly power = get('power') as HTMLInputElement
   readonly question = get('question')
   readonly #values: Readonly<Record<string, string>>
-  #words: Words = pickWords('').words
+  #words: Words = pickWords().words
 
   /** @param project its name */
   constructor(project: string) {
@@ -30,7 +30,7 @@ export class View {
 
   configure({ theme, size, lang }: Settings): void {
     const root = document.documentElement
-    const picked = pickWords(lang)
+    const picked = pickWords(lang, ...navigator.languages)
     this.#words = picked.words
     root.lang = picked.lang
     root.dataset['theme'] = theme

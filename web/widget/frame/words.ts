@@ -140,9 +140,9 @@ const de: Words = {
 
 const languages: Readonly<Record<string, Words>> = { en, de }
 
-/** @param lang a tag; the browser's own languages come after it, then English */
-export function pickWords(lang: string): { readonly lang: string; readonly words: Words } {
-  for (const tag of [lang, ...navigator.languages]) {
+/** The first of these tags that there are words for; else English. */
+export function pickWords(...tags: readonly string[]): { readonly lang: string; readonly words: Words } {
+  for (const tag of tags) {
     const key = tag.toLowerCase().split('-', 1)[0] ?? ''
     const words = languages[key]
     if (words) return { lang: key, words }

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { build, defineConfig, type Plugin } from 'vite'
-import { version } from '../../package.json'
+import { version } from './package.json'
 
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 /** The oldest browsers that have all that the frame's page is made of; what computes asks for newer ones itself. */
 const target = ['chrome123', 'firefox128', 'safari17.5']
 
@@ -12,9 +12,9 @@ const target = ['chrome123', 'firefox128', 'safari17.5']
 async function loaderCode(): Promise<string> {
   const result = await build({
     configFile: false,
-    root: here('.'),
+    root: at('web/widget'),
     logLevel: 'warn',
-    build: { write: false, target, lib: { entry: here('loader.ts'), formats: ['iife'], name: 'manyhands' } },
+    build: { write: false, target, lib: { entry: at('web/widget/loader.ts'), formats: ['iife'], name: 'manyhands' } },
   })
   const [output] = Array.isArray(result) ? result : [result]
   const [file] = output && 'output' in output ? output.output : []
@@ -34,20 +34,28 @@ const loader: Plugin = {
   },
 }
 
+/** What is loaded later is loaded then, as it is written: vite's own way there would weigh a kilobyte in every visit. */
+const preloadHelper = '\0vite/preload-helper.js'
+const plainImports: Plugin = {
+  name: 'manyhands-plain-imports',
+  enforce: 'pre',
+  load: (id) => (id === preloadHelper ? 'export const __vitePreload = (load) => load()' : undefined),
+}
+
 export default defineConfig({
-  root: here('.'),
+  root: at('web/widget'),
   // It is served below its version, wherever the server is.
   base: './',
   publicDir: false,
-  plugins: [loader],
+  plugins: [plainImports, loader],
   worker: { format: 'es' },
   build: {
-    outDir: here(`../../dist/w/${version}`),
+    outDir: at(`dist/w/${version}`),
     emptyOutDir: true,
     target,
     assetsInlineLimit: 0,
     modulePreload: false,
     reportCompressedSize: false,
-    rolldownOptions: { input: here('frame.html') },
+    rolldownOptions: { input: at('web/widget/frame.html') },
   },
 })
