@@ -4,8 +4,9 @@
  */
 import { Template } from '@huggingface/jinja'
 import { Tokenizer } from '@huggingface/tokenizers'
-import { fromUtf8 } from '../protocol/bytes.ts'
+import { fromUtf8, utf8, type Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
+import { byteLevelBytes } from './token-bytes.ts'
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant'
@@ -22,6 +23,8 @@ export interface ChatTokenizer {
   encodeChat(messages: readonly ChatMessage[]): number[]
   /** The text of ids, without control tokens. */
   decode(ids: readonly number[]): string
+  /** The bytes that one id stands for, which may be only part of a character; of a control token its name's. */
+  bytes(id: number): Bytes
   /** For ids that come one by one. */
   stream(): TextStream
 }
@@ -39,7 +42,7 @@ export interface TextStream {
  * @throws ManyhandsError bad-model
  */
 export function createTokenizer(json: Uint8Array, config: Uint8Array): ChatTokenizer {
-  const { whole, plain, settings, controls } = parseFiles(json, config)
+  const { whole, plain, settings, controls, added } = parseFiles(json, config)
   const decode = (ids: readonly number[]) => {
     const said = ids.filter((id) => !controls.has(id))
     return said.length === 0 ? '' : plain.decode(said)
@@ -63,6 +66,7 @@ export function createTokenizer(json: Uint8Array, config: Uint8Array): ChatToken
   return {
     encode: (text) => whole().encode(text, { add_special_tokens: false }).ids,
     decode,
+    bytes: (id) => added.get(id) ?? byteLevelBytes(plain.id_to_token(id) ?? ''),
     stream: () => textStream(decode),
     encodeChat(messages) {
       checkRoles(messages)
@@ -161,6 +165,8 @@ interface ParsedFiles {
   readonly plain: Tokenizer
   readonly settings: ConfigFile
   readonly controls: Controls
+  /** Of tokens that are written as they are, in UTF-8, and not in the vocabulary's alphabet. */
+  readonly added: ReadonlyMap<number, Bytes>
 }
 
 function parseFiles(json: Uint8Array, config: Uint8Array): ParsedFiles {
@@ -170,7 +176,8 @@ function parseFiles(json: Uint8Array, config: Uint8Array): ParsedFiles {
     const plain = new Tokenizer({ ...file, added_tokens: file.added_tokens.filter((token) => !token.special) }, settings)
     const controls = new Controls(new Map(file.added_tokens.filter((token) => token.special).map((token) => [token.content, token.id])))
     let whole: Tokenizer | undefined
-    return { whole: () => (whole ??= new Tokenizer(file, settings)), plain, settings, controls }
+    const added = new Map(file.added_tokens.map(({ id, content }) => [id, utf8(content)]))
+    return { whole: () => (whole ??= new Tokenizer(file, settings)), plain, settings, controls, added }
   } catch (cause) {
     throw new ManyhandsError('bad-model', "The model's tokenizer files can't be read: import the model again.", { cause })
   }

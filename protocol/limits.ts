@@ -38,6 +38,8 @@ export const maxStages = 8
 export const maxPositions = 131_072
 /** Tokens sent and not acknowledged by the requester before the last stage pauses. */
 export const maxUnacknowledged = 64
+/** Likeliest tokens told beside each token of an answer, at a requester's wish: what OpenAI's API allows. */
+export const maxTopLogprobs = 20
 /** No step within this and the session is closed as dead. */
 export const sessionIdleMs = 60_000
 /** A requester that went away is waited for so long: a phone that changes networks, a server that restarts. */

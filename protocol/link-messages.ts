@@ -6,7 +6,8 @@ import * as v from 'valibot'
 import { fromUtf8, utf8, type Bytes } from './bytes.ts'
 import { errorCodes, ManyhandsError, maxErrorChars } from './errors.ts'
 import { frameKind } from './frames.ts'
-import { chunkRows, maxControlBytes, maxPositions } from './limits.ts'
+import { chunkRows, maxControlBytes, maxPositions, maxTopLogprobs } from './limits.ts'
+import { tokenOddsSchema } from './logprobs.ts'
 import { shadowTicketSchema } from './shadow.ts'
 import { publicKeySchema, sessionIdSchema, signatureSchema, ticketSchema } from './ticket.ts'
 
@@ -36,7 +37,11 @@ export const linkMessageSchema = v.variant('t', [
     promptLength: v.pipe(position, v.minValue(1)),
     maxTokens: position,
     answered: position,
+    /** Of each token the odds are wanted, and of so many of the likeliest: see docs/protocol.md [LP]. */
+    logprobs: v.exactOptional(count(maxTopLogprobs)),
   }),
+  /** Last stage to requester, before the step of the token at `position`: how likely the model found it. */
+  v.strictObject({ t: v.literal('odds'), session: sessionIdSchema, generation: u32, position, ...tokenOddsSchema.entries }),
   /** Requester to last stage: tokens before `position` have arrived. */
   v.strictObject({ t: v.literal('ack'), session: sessionIdSchema, position }),
   /** Requester to last stage: enough (a stop string, or the caller's signal). */

@@ -10,7 +10,11 @@ import type { ReceiptFileJson } from '../protocol/receipt-file.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { ModelInfo, StandingInfo } from '../protocol/server-messages.ts'
 import type { Backend, Ticket } from '../protocol/ticket.ts'
+import type { Feeds, MapItem, MapOptions, Mapping, OnMapError } from './map-types.ts'
+import type { PauseCause, PauseChoices } from './volunteer/pause-policy.ts'
 
+export type { PauseCause, PauseChoices }
+export type * from './map-types.ts'
 export type { ModelInfo, StandingInfo, Receipt, ReceiptFileJson, Finish, Backend, Identity, ManyhandsError }
 
 // ---- Asking --------------------------------------------------------------------------------------------------------
@@ -41,11 +45,25 @@ export interface Network extends EventTarget, AsyncDisposable {
   /** One pass of any ONNX model: the graph's input names to tensors, f32 or integers as the model declares. */
   run(model: string, feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult>
   /**
+   * `run` for each of many inputs, spread over as many volunteers as have room; results in the inputs' order.
+   * @param inputs feeds, or anything of which `options.feeds` makes some
+   */
+  map<I = Feeds, E extends OnMapError = 'throw'>(
+    model: string,
+    inputs: Iterable<I> | AsyncIterable<I>,
+    options?: MapOptions<I, E>,
+  ): Mapping<MapItem<I, E>>
+  /**
    * Vectors of texts, one each and in their order, by a sentence encoder (`all-minilm-l6-v2`). Texts of like length are computed together, several
    * such batches at once over as many volunteers as there are.
    * @throws ManyhandsError bad-input, unknown-model, no-volunteers, busy, aborted …; nothing is given out then
    */
   embed(model: string, values: readonly string[], options?: EmbedOptions): Promise<Embedded>
+  /**
+   * OpenAI's API over these same models, as a `fetch` to hand to any client of it (`new OpenAI({fetch: net.fetch, …})`): chat.completions,
+   * completions, embeddings and models. Whatever the base URL and key, nothing but the volunteers is asked. What can't be kept is refused.
+   */
+  readonly fetch: typeof globalThis.fetch
   /** A file that the model brings along (an OCR model's `characters`), checked against its hash. */
   file(model: string, name: string): Promise<Uint8Array>
   close(): Promise<void>
@@ -85,6 +103,11 @@ export interface GenerateOptions extends CallOptions {
   readonly seed?: number
   /** Texts that end the answer; they are cut off it. At most 8. */
   readonly stop?: string | readonly string[]
+  /**
+   * Tells of each token how likely the model found it, and of so many of the likeliest in its place (0 to 20): see
+   * {@link Generated.tokens}. It is the last volunteer's word: nobody signs for it, and no audit repeats it.
+   */
+  readonly logprobs?: number
   /**
    * Text that was given out was found wrong, in the middle of the answer or up to five minutes after it: this takes its place. Called
    * before the promise resolves where it had not yet; not called where the answer asked again is the same.
@@ -152,13 +175,36 @@ export interface Proofs {
   record(): Promise<ReceiptFileJson>
 }
 
+/** A token that the answer is made of, or that might have stood in its place. */
+export interface LikelyToken {
+  readonly id: number
+  /** What it stands for, which may be only part of a character. */
+  readonly bytes: Uint8Array
+  /** Natural logarithm of its probability in the model's own distribution: temperature 1, no nucleus. */
+  readonly logprob: number
+}
+
+export interface AnswerToken extends LikelyToken {
+  /** The likeliest in its place, likeliest first: as many as `logprobs` asked for. It may be among them. */
+  readonly top: readonly LikelyToken[]
+}
+
+export interface AnswerPiece {
+  readonly text: string
+  /** Those that the text is made of, with `logprobs`; a token whose text is held back comes with the piece that has it. */
+  readonly tokens: readonly AnswerToken[]
+}
+
 /**
  * Iterating yields text pieces that only ever append; awaiting yields the whole. Both may be used, once each. The promise resolves at
  * the answer's end with what is then known: an answer found wrong before that is asked again first, and what is found later
  * comes by {@link GenerateOptions.onCorrection} and {@link Proofs.settled}. Where it breaks off after its first token, it rejects with a
  * `BrokenAnswer`, which has what had come.
  */
-export interface Generation extends AsyncIterable<string>, PromiseLike<Generated>, Proofs {}
+export interface Generation extends AsyncIterable<string>, PromiseLike<Generated>, Proofs {
+  /** Another way to iterate: the same text with its tokens. */
+  pieces(): AsyncIterable<AnswerPiece>
+}
 
 export interface StageInfo {
   readonly peer: string
@@ -180,6 +226,8 @@ export interface Generated {
   readonly text: string
   /** With the end token, where the model gave one. */
   readonly tokenIds: readonly number[]
+  /** Those that the text is made of, without the end token; with {@link GenerateOptions.logprobs} only. */
+  readonly tokens?: readonly AnswerToken[]
   readonly promptTokens: number
   readonly finish: Finish
   readonly stages: readonly StageInfo[]
@@ -225,7 +273,13 @@ export interface DonateOptions {
   readonly signal?: AbortSignal
 }
 
+export interface TabDonateOptions extends DonateOptions {
+  /** What pauses by itself; what is left out is as usual: on battery and on Save-Data. */
+  readonly pauses?: Partial<PauseChoices>
+}
+
 export type DonationPhase =
+  | 'elsewhere' // another tab of this browser gives; this one takes over when that one ends
   | 'connecting' // to the server, or again after a loss
   | 'waiting' // connected, nothing to hold yet
   | 'fetching' // weights
@@ -238,8 +292,12 @@ export type DonationPhase =
 
 export interface DonationState {
   readonly phase: DonationPhase
+  /** While it is paused in a tab: by whom or what, and until when. */
+  readonly paused?: PauseCause
   /** One plain line: why it waits, is paused, failed or stopped; what it does otherwise. */
   readonly reason: string
+  /** Whether the server is connected: answers under way go on without it. */
+  readonly reachable: boolean
   readonly peer: string
   readonly model?: { readonly name: string; readonly title: string; readonly revision: string }
   /** [first, endExclusive] of `totalBlocks`. */
@@ -266,6 +324,8 @@ export interface DonationState {
   /** Rows computed a second, over the last seconds; 0 when idle. */
   readonly rowsPerSecond: number
   readonly busyMs: number
+  /** Share of the last seconds in which it computed, 0 to 1; over longer times no more than `power`. */
+  readonly busyShare: number
   /** Parts of others' answers computed again to check them, and their rows. */
   readonly audits: number
   readonly auditedRows: number
@@ -288,4 +348,14 @@ export interface Donation extends EventTarget {
   setPower(power: number): void
   /** `now`: at once, in the middle of whatever runs. `finish`: no new answers, stops when those held are done. */
   stop(mode?: 'now' | 'finish'): Promise<void>
+}
+
+/** A tab's: it pauses by itself as its person chose, and gives only while no other tab of the browser does. */
+export interface TabDonation extends Donation {
+  /** @param forMs after which it goes on by itself */
+  pause(reason?: string, forMs?: number): void
+  /** What pauses it by itself from now on; what is left out stays as it is. */
+  setPauses(choices: Partial<PauseChoices>): void
+  /** Gives here instead of in the other tab, which stops: at the person's word only. */
+  giveHere(): void
 }

@@ -6,6 +6,7 @@ import { deferred } from '../link/deferred.ts'
 import { chunkBytes, decodeChunk, type Chunk } from '../protocol/custody.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, Revision } from '../protocol/ids.ts'
+import type { OddsWanted } from '../protocol/logprobs.ts'
 import { tokenBytes } from '../protocol/receipt.ts'
 import { unpackTensors, type TensorValue } from '../protocol/tensors.ts'
 import { answerLink, promptLink, sessionLinks, type Ticket } from '../protocol/ticket.ts'
@@ -40,7 +41,8 @@ export interface Disturbed {
   stop(): void
 }
 
-export async function disturbed(seed: number): Promise<Disturbed> {
+/** @param odds wanted of each token */
+export async function disturbed(seed: number, odds?: OddsWanted): Promise<Disturbed> {
   const upTo = seededRandom(seed)
   const boundaries = pipelines[upTo(pipelines.length)] as readonly number[]
   const stages = boundaries.length - 1
@@ -69,7 +71,7 @@ export async function disturbed(seed: number): Promise<Disturbed> {
   const story: string[] = []
   const wanted = toyAnswer(prompt, boundaries, maxTokens)
   const plan = disturbances(ring, asking, engine, upTo, story, () => ids.length === wanted.length)
-  asking.start(prompt.length, maxTokens)
+  asking.start(prompt.length, maxTokens, odds)
   ring.sendPrompt(asking, prompt)
   const stalled = deferred<never>()
   const limit = setTimeout(

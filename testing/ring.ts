@@ -7,10 +7,10 @@ import { LinkTable } from '../link/link-table.ts'
 import { asError, ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
-import type { Step } from '../protocol/frames.ts'
 import { unpackTensors, type TensorValue } from '../protocol/tensors.ts'
 import { checkTicket, signTicket, type Ticket, type TicketStage } from '../protocol/ticket.ts'
 import { Asking, type AskingPorts } from '../sdk/requester/asking.ts'
+import type { OnStep } from '../sdk/requester/session-source.ts'
 import { evenRuns } from '../sdk/requester/token-pipeline.ts'
 import type { StageEngine } from '../worker/engine/engine.ts'
 import type { StageWord } from '../worker/ring/session.ts'
@@ -124,7 +124,7 @@ export class Ring {
   }
 
   /** Opens a session at the last stage, ready to start. */
-  async ask(ticket: Ticket, onStep: (step: Step) => void, tensors = { feeds: 1, answer: 1 }): Promise<Asking> {
+  async ask(ticket: Ticket, onStep: OnStep, tensors = { feeds: 1, answer: 1 }): Promise<Asking> {
     const ports: AskingPorts = {
       identity: this.requester,
       link: (peer) => this.#links.to(peer),

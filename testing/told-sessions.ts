@@ -4,18 +4,18 @@
  */
 import { deferred } from '../link/deferred.ts'
 import type { ChatTokenizer } from '../models/chat.ts'
-import type { Bytes } from '../protocol/bytes.ts'
+import { utf8, type Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
-import type { Step } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import type { Finish } from '../protocol/link-messages.ts'
+import type { TokenOdds } from '../protocol/logprobs.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import type { ReceiptFileJson } from '../protocol/receipt-file.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import { packTensors } from '../protocol/tensors.ts'
 import type { Backend, Ticket } from '../protocol/ticket.ts'
 import { NewsDesk } from '../sdk/requester/session-news.ts'
-import type { OpenSession, SessionSource, SessionTerms, Told } from '../sdk/requester/session-source.ts'
+import type { OnStep, OpenSession, SessionSource, SessionTerms, Told } from '../sdk/requester/session-source.ts'
 import type { CallOptions } from '../sdk/types.ts'
 import { writeTokens } from '../worker/ring/step-tensors.ts'
 import { sampleReceipt, sampleSession } from './sample-receipts.ts'
@@ -35,19 +35,19 @@ export class ToldSession implements OpenSession {
   /** What the server was told of it. */
   readonly faults: ManyhandsError[] = []
   readonly #done = deferred<{ finish: Finish; signature: Bytes | undefined }>()
-  readonly #onStep: (step: Step) => void
+  readonly #onStep: OnStep
   #position = 0
 
   readonly #begun: () => void
 
-  constructor(terms: SessionTerms, onStep: (step: Step) => void, session: SessionId, backend: Backend, begun: () => void) {
+  constructor(terms: SessionTerms, onStep: OnStep, session: SessionId, backend: Backend, begun: () => void) {
     this.terms = terms
     this.#begun = begun
     this.#onStep = onStep
     this.ended = this.#done.promise
     this.ended.catch(() => undefined)
     const stages = [{ peer: peerOf(1), key: '', blocks: [0, 4], backend }]
-    this.ticket = { session, maxRows: 16, stages } as unknown as Ticket
+    this.ticket = { session, revision: terms.revision, maxRows: 16, stages } as unknown as Ticket
   }
 
   start(): void {
@@ -80,12 +80,13 @@ export class ToldSession implements OpenSession {
   // ---- Said by the test --------------------------------------------------------------------------------------------
 
   /** Letters, a token each; `.` ends the answer. */
-  say(letters: string): void {
-    for (const letter of letters) this.give(packTensors([writeTokens([letter === '.' ? 0 : letter.charCodeAt(0) - 96])]))
+  say(letters: string, odds?: TokenOdds): void {
+    for (const letter of letters) this.give(packTensors([writeTokens([letter === '.' ? 0 : letter.charCodeAt(0) - 96])]), odds)
   }
 
-  give(payload: Uint8Array<ArrayBuffer>): void {
-    this.#onStep({ position: this.#position++, rows: 1, computeMicros: 0, payload } as unknown as Step)
+  give(payload: Bytes, odds?: TokenOdds): void {
+    const header = { session: this.ticket.session, link: 1, generation: 0, seq: this.#position, emitFrom: 0, computeMicros: 0 }
+    this.#onStep({ ...header, position: this.#position++, rows: 1, payload }, odds)
   }
 
   end(finish: Finish = 'stop'): void {
@@ -107,7 +108,7 @@ export class ToldSessions implements SessionSource {
   backend: Backend = 'wasm'
   readonly #waiting: (() => void)[] = []
 
-  async open(terms: SessionTerms, onStep: (step: Step) => void, { signal }: CallOptions) {
+  async open(terms: SessionTerms, onStep: OnStep, { signal }: CallOptions) {
     signal?.throwIfAborted()
     if (this.sessions.length >= this.available) throw new ManyhandsError('no-volunteers', 'Nobody else holds blocks 3 to 9.')
     const asking = new ToldSession(terms, onStep, sampleSession(this.sessions.length + 1), this.backend, () => {
@@ -163,6 +164,7 @@ export const lettersTokenizer: ChatTokenizer = {
   encode: (text) => Array.from(text, (letter) => letter.charCodeAt(0) - 96),
   encodeChat: () => [],
   decode: letters,
+  bytes: (id) => utf8(letters([id])),
   stream: () => ({ push: (id) => letters([id]), end: () => '' }),
 }
 

@@ -16,6 +16,7 @@ import type { PeerId } from '../../protocol/ids.ts'
 import type { Identity } from '../../protocol/keys.ts'
 import { maxUnacknowledged, sessionIdleMs } from '../../protocol/limits.ts'
 import type { Finish, LinkMessage } from '../../protocol/link-messages.ts'
+import { checkOdds, type OddsWanted, type TokenOdds } from '../../protocol/logprobs.ts'
 import { checkAnswer } from '../../protocol/receipt.ts'
 import { answerLink, promptLink, type Ticket, type TicketStage } from '../../protocol/ticket.ts'
 
@@ -32,8 +33,8 @@ export interface AskingPorts {
 }
 
 export interface AskingEvents {
-  /** A row of the answer, each once: a token's step, or a result's. */
-  step(step: Step): void
+  /** A row of the answer, each once: a token's step, or a result's; with the token's odds where they are wanted. */
+  step(step: Step, odds?: TokenOdds): void
 }
 
 /** A quarter of the window: the last stage never waits for an acknowledgement that is on its way. */
@@ -65,7 +66,10 @@ export class Asking {
   #reconnected = 0
   /** The last stage has been told of to the server, in this generation. */
   #blamed = false
-  #started: { readonly promptLength: number; readonly maxTokens: number } | undefined
+  #started: { readonly promptLength: number; readonly maxTokens: number; readonly logprobs?: number } | undefined
+  /** Those wanted, and the last that came: they come right before their token. */
+  #oddsWanted: OddsWanted | undefined
+  #odds: { readonly position: number; readonly of: TokenOdds } | undefined
   #stopped = false
   #unacked = 0
   #over = false
@@ -93,8 +97,10 @@ export class Asking {
     return this.#ticket.stages.at(-1) as TicketStage
   }
 
-  start(promptLength: number, maxTokens: number): void {
-    this.#started = { promptLength, maxTokens }
+  /** @param odds wanted of each token */
+  start(promptLength: number, maxTokens: number, odds?: OddsWanted): void {
+    this.#started = { promptLength, maxTokens, ...(odds ? { logprobs: odds.count } : {}) }
+    this.#oddsWanted = odds
     this.#introduce()
   }
 
@@ -167,9 +173,10 @@ export class Asking {
     // Tokens that were given out stand: a last stage that says otherwise is wrong now, or the one before it was.
     if (this.#ticket.sampling && history.rows > 0 && step.position < history.end && !history.equal(step))
       throw new ManyhandsError('hash-mismatch', 'The last stage sent another token than had arrived before.')
+    const odds = this.#oddsOf(step)
     if (this.#answer.accept(step, this.#firstRow) !== 'new') return
     this.#goesOn()
-    this.#events.step(step)
+    this.#events.step(step, odds)
     this.#unacked += step.rows
     if (this.#unacked >= ackEvery) this.#acknowledge()
   }
@@ -196,6 +203,7 @@ export class Asking {
       void this.#prompt.flush()
       this.#goesOn()
     }
+    if (message.t === 'odds') this.#odds = { position: message.position, of: { logprob: message.logprob, top: message.top } }
     if (message.t === 'end') this.#ends(message)
   }
 
@@ -215,6 +223,13 @@ export class Asking {
   /** Where the answer's first row stands. */
   get #firstRow(): number {
     return this.#ticket.sampling ? (this.#started?.promptLength ?? 0) : 0
+  }
+
+  /** Of a token that is new; one that is sent again has told its odds before. */
+  #oddsOf({ position }: Step): TokenOdds | undefined {
+    const { history } = this.#answer
+    if (!this.#oddsWanted || (history.rows > 0 && position < history.end)) return undefined
+    return checkOdds(this.#odds?.position === position ? this.#odds.of : undefined, this.#oddsWanted)
   }
 
   #key(link: number, tensors: number): LinkKey {

@@ -6,7 +6,7 @@ import { deferred } from '../../link/deferred.ts'
 import { asError, type ManyhandsError } from '../../protocol/errors.ts'
 import type { ReceiptFileJson } from '../../protocol/receipt-file.ts'
 import type { Receipt } from '../../protocol/receipt.ts'
-import type { Generated, GenerateOptions, Generation } from '../types.ts'
+import type { AnswerPiece, Generated, GenerateOptions, Generation } from '../types.ts'
 import { BrokenAnswer } from './broken-answer.ts'
 import { follow } from './follow.ts'
 import type { Question } from './question.ts'
@@ -47,8 +47,12 @@ export class Generating implements Generation {
     return this.#source.record(await pipeline.news.receipt, told)
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<string> {
-    return this.#queue[Symbol.asyncIterator]()
+  pieces(): AsyncIterable<AnswerPiece> {
+    return this.#queue
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<string> {
+    for await (const { text } of this.#queue) if (text !== '') yield text
   }
 
   // eslint-disable-next-line unicorn/no-thenable -- a Generation is awaited on purpose

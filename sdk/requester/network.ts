@@ -1,11 +1,11 @@
 /**
- * A requester's place in the network: one control socket, the peers it has met, and the requests under way. `generate`, `run` and
- * `embed` are written on top, in generation.ts, run.ts and embed.ts.
+ * A requester's place in the network: one control socket, the peers it has met, and the requests under way. `generate`, `run`,
+ * `map` and `embed` are written on top, in generation.ts, run.ts, map.ts and embed.ts.
  */
 import { rtcChannel } from '../../link/channel.ts'
 import { LinkTable } from '../../link/link-table.ts'
 import type { Fingerprints, LinkTerms } from '../../link/peer-link.ts'
-import { createTokenizer, type ChatTokenizer } from '../../models/chat.ts'
+import type { ChatTokenizer } from '../../models/chat.ts'
 import type { EncoderTokenizer } from '../../models/encoder-tokenizer.ts'
 import type { Bytes } from '../../protocol/bytes.ts'
 import { chunkBytes, decodeChunk } from '../../protocol/custody.ts'
@@ -35,17 +35,19 @@ import type {
   RunOptions,
   RunResult,
 } from '../types.ts'
+import type { Feeds, MapItem, MapOptions, Mapping, OnMapError } from '../map-types.ts'
 import type { Tensor } from 'onnxruntime-common'
 import { abortable } from './abortable.ts'
 import { Asking, type AskingPorts } from './asking.ts'
 import { embed } from './embed.ts'
 import { Generating } from './generation.ts'
+import { mapModel, RunMapping } from './map.ts'
 import { prepare } from './question.ts'
-import { runModel } from './run.ts'
+import { runFeeds, runnable } from './run.ts'
 import type { Asker, Seat } from './seat.ts'
 import { Seats } from './seats.ts'
 import { NewsDesk, type SessionNews } from './session-news.ts'
-import type { SessionSource, SessionTerms, Told } from './session-source.ts'
+import type { OnStep, SessionSource, SessionTerms, Told } from './session-source.ts'
 
 /** Manifests and small files kept, by hash. */
 const maxKept = 32
@@ -144,6 +146,9 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     })
   }
 
+  /** Loaded when it is first used: most pages ask without it. A value, and not a method, because clients call it alone. */
+  readonly fetch: typeof globalThis.fetch = async (input, init) => (await import('../openai/fetch.ts')).openaiFetch(this, input, init)
+
   get state(): NetworkState {
     return this.#state
   }
@@ -158,7 +163,15 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   }
 
   run(model: string, feeds: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
-    return runModel(this, model, feeds, options)
+    return runnable(this, model, options.signal).then((it) => runFeeds(this, it, feeds, options))
+  }
+
+  map<I = Feeds, E extends OnMapError = 'throw'>(
+    model: string,
+    inputs: Iterable<I> | AsyncIterable<I>,
+    options: MapOptions<I, E> = {},
+  ): Mapping<MapItem<I, E>> {
+    return new RunMapping(() => mapModel(this, model, options.signal), inputs, options)
   }
 
   embed(model: string, values: readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
@@ -201,7 +214,11 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
 
   /** Made once: reading a vocabulary takes as long as many a token. */
   tokenizer({ json, config }: NonNullable<Manifest['tokenizer']>): Promise<ChatTokenizer> {
-    return keep(this.#tokenizers, json.hash + config.hash, async () => createTokenizer(await this.blob(json), await this.blob(config)))
+    return keep(this.#tokenizers, json.hash + config.hash, async () => {
+      // As large as all the rest of this, and only for models of text: comes with the first of them.
+      const { createTokenizer } = await import('../../models/chat.ts')
+      return createTokenizer(await this.blob(json), await this.blob(config))
+    })
   }
 
   /** Made once, and its code fetched when it is first wanted. */
@@ -220,11 +237,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
    * A routed session, ready to start; it connects to its last stage meanwhile.
    * @throws ManyhandsError no-volunteers, busy, context-overflow, peer-lost, aborted …
    */
-  async open(
-    { tensors, ...terms }: SessionTerms,
-    onStep: (step: Step) => void,
-    options: CallOptions,
-  ): Promise<{ asking: Asking; news: SessionNews }> {
+  async open({ tensors, ...terms }: SessionTerms, onStep: OnStep, options: CallOptions): Promise<{ asking: Asking; news: SessionNews }> {
     const { seat, id, reply } = await this.#seats.route(terms, options)
     options.onProgress?.({ phase: 'connecting' })
     const ticket = await checkTicket(reply.ticket, this.#serverKeys, Date.now())

@@ -5,6 +5,7 @@
 import type { ChatTokenizer } from '../../models/chat.ts'
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { Revision } from '../../protocol/ids.ts'
+import { maxTopLogprobs } from '../../protocol/limits.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import type { GenerateOptions, Message } from '../types.ts'
 import type { RequesterNetwork } from './network.ts'
@@ -38,6 +39,7 @@ export async function prepare(
   void new StopMatcher(options.stop)
   const pipelines = pipelinesFor(options.verify)
   const sampling = checkSampling(options)
+  const logprobs = checkLogprobs(options)
   const revision = await network.revision(model, options.signal)
   const manifest = await network.manifest(revision, options.signal)
   const { decoder, tokenizer: files } = manifest
@@ -46,7 +48,7 @@ export async function prepare(
   const ids = encode(tokenizer, input)
   const maxTokens = roomFor(ids.length, options.maxTokens, manifest)
   options.signal?.throwIfAborted()
-  return { revision, manifest, tokenizer, eos: decoder.eos, ids, maxTokens, sampling, pipelines, startedAt, options }
+  return { revision, manifest, tokenizer, eos: decoder.eos, ids, maxTokens, sampling, logprobs, pipelines, startedAt, options }
 }
 
 function encode(tokenizer: ChatTokenizer, input: string | readonly Message[]): number[] {
@@ -77,6 +79,11 @@ function roomFor(promptTokens: number, wanted: number | undefined, { name, decod
 function randomSeed(): number {
   const [seed = 0] = crypto.getRandomValues(new Uint32Array(1))
   return seed
+}
+
+function checkLogprobs({ logprobs }: GenerateOptions): number | undefined {
+  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= maxTopLogprobs)) return logprobs
+  throw new ManyhandsError('bad-input', `logprobs takes a whole number from 0 to ${maxTopLogprobs}.`)
 }
 
 function checkSampling({ temperature = 0, topP = 1, seed }: GenerateOptions) {

@@ -7,6 +7,7 @@ import type { ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
 import type { Revision, SessionId } from '../../protocol/ids.ts'
 import type { Finish } from '../../protocol/link-messages.ts'
+import type { OddsWanted, TokenOdds } from '../../protocol/logprobs.ts'
 import type { Content, ReceiptFileJson } from '../../protocol/receipt-file.ts'
 import type { Receipt } from '../../protocol/receipt.ts'
 import type { Sampling } from '../../protocol/sampling.ts'
@@ -26,11 +27,14 @@ export interface SessionTerms {
   readonly corrects?: SessionId
 }
 
+/** A row of the answer; with the token's odds where they are wanted. */
+export type OnStep = (step: Step, odds?: TokenOdds) => void
+
 /** A session ready to start; see asking.ts. */
 export interface OpenSession {
   readonly ticket: Ticket
   readonly ended: Promise<{ finish: Finish; signature: Bytes | undefined }>
-  start(promptLength: number, maxTokens: number): void
+  start(promptLength: number, maxTokens: number, odds?: OddsWanted): void
   send(position: number, rows: number, payload: Uint8Array): void
   flush(): Promise<void>
   stop(): void
@@ -48,7 +52,7 @@ export interface Told {
 
 export interface SessionSource {
   /** @throws ManyhandsError no-volunteers, busy, context-overflow, peer-lost, aborted … */
-  open(terms: SessionTerms, onStep: (step: Step) => void, options: CallOptions): Promise<{ asking: OpenSession; news: SessionNews }>
+  open(terms: SessionTerms, onStep: OnStep, options: CallOptions): Promise<{ asking: OpenSession; news: SessionNews }>
   /** These sessions answered differently. */
   dispute(sessions: readonly SessionId[]): void
   /** Everything that proves an answer, as a file. @throws ManyhandsError unavailable, not-found */

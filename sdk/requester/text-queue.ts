@@ -3,24 +3,29 @@
  * iterated once. It only ever appends: an answer that is told again adds to it where it goes on as what was said before.
  */
 import { deferred, type Deferred } from '../../link/deferred.ts'
+import type { AnswerPiece, AnswerToken } from '../types.ts'
 
-export class TextQueue implements AsyncIterable<string> {
-  readonly #pieces: string[] = []
+export class TextQueue implements AsyncIterable<AnswerPiece> {
+  readonly #pieces: AnswerPiece[] = []
   #waiting: Deferred<void> | undefined
   #end: { error?: unknown } | undefined
   /** All that was said, read or not. */
   text = ''
+  #tokens = 0
 
   /** Takes an answer from its beginning on, piece by piece; from where it differs from what was said, nothing of it is said. */
-  teller(): (piece: string) => void {
+  teller(): (piece: AnswerPiece) => void {
     let at = 0
+    let tokensAt = 0
     let parted = false
-    return (piece) => {
-      const known = this.text.slice(at, at + piece.length)
-      parted ||= !piece.startsWith(known)
+    return ({ text, tokens }) => {
+      const known = this.text.slice(at, at + text.length)
+      parted ||= !text.startsWith(known)
       if (parted) return
-      at += piece.length
-      this.#push(piece.slice(known.length))
+      at += text.length
+      const knownTokens = Math.min(tokens.length, Math.max(0, this.#tokens - tokensAt))
+      tokensAt += tokens.length
+      this.#push(text.slice(known.length), tokens.slice(knownTokens))
     }
   }
 
@@ -34,7 +39,7 @@ export class TextQueue implements AsyncIterable<string> {
     this.#wake()
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<string> {
+  async *[Symbol.asyncIterator](): AsyncIterator<AnswerPiece> {
     for (;;) {
       const piece = this.#pieces.shift()
       if (piece !== undefined) {
@@ -49,10 +54,11 @@ export class TextQueue implements AsyncIterable<string> {
     }
   }
 
-  #push(piece: string): void {
-    if (piece === '' || this.#end) return
-    this.text += piece
-    this.#pieces.push(piece)
+  #push(text: string, tokens: readonly AnswerToken[]): void {
+    if ((text === '' && tokens.length === 0) || this.#end) return
+    this.text += text
+    this.#tokens += tokens.length
+    this.#pieces.push({ text, tokens })
     this.#wake()
   }
 

@@ -3,7 +3,7 @@
  * as text.
  */
 import type { SessionId } from '../../protocol/ids.ts'
-import type { Finish, Generated, Timing } from '../types.ts'
+import type { AnswerPiece, Finish, Generated, Timing } from '../types.ts'
 import { AnswerText } from './answer-text.ts'
 import type { Asked } from './follow.ts'
 import type { Question } from './question.ts'
@@ -27,7 +27,7 @@ export class TokenAsking implements Asked<TokensAgreed> {
   readonly #branch: TokenBranch
 
   /** @param say takes the text as it becomes certain */
-  constructor(source: SessionSource, question: Question, corrects: SessionId | undefined, say: (piece: string) => void) {
+  constructor(source: SessionSource, question: Question, corrects: SessionId | undefined, say: (piece: AnswerPiece) => void) {
     const { revision, tokenizer, eos, options } = question
     this.#question = question
     this.#corrects = corrects
@@ -59,6 +59,7 @@ export class TokenAsking implements Asked<TokensAgreed> {
       timing: timing(this.#question.startedAt, arrivals, ticket.stages.length),
       ticket,
       corrected: this.#corrects !== undefined,
+      ...(this.#question.logprobs === undefined ? {} : { tokens: this.text.tokens }),
     }
     return { generated, pipelines }
   }
@@ -74,8 +75,11 @@ export class TokenAsking implements Asked<TokensAgreed> {
   }
 
   #say(lines: readonly TokenPipeline[]): void {
+    const from = this.#branch.ids.length
     const agreed = this.#branch.advance(lines)
-    for (const id of agreed) this.text.push(id)
+    // Of those who agree, the first one's odds: they are not agreed on.
+    const line = lines.find((one) => one.ids.length >= this.#branch.ids.length && this.#branch.keeps(one))
+    agreed.forEach((id, i) => this.text.push(id, line?.odds[from + i]))
     if (agreed.length > 0) this.#question.options.onProgress?.({ phase: 'answer', tokens: this.#branch.ids.length })
   }
 }

@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { utf8 } from '../../protocol/bytes.ts'
+import type { AnswerPiece, AnswerToken } from '../types.ts'
 import { TextQueue } from './text-queue.ts'
 import { TokenBranch } from './token-branch.ts'
 
@@ -52,6 +54,8 @@ describe('what enough pipelines agree on', () => {
   })
 })
 
+const letterToken = (letter: string): AnswerToken => ({ id: letter.charCodeAt(0), bytes: utf8(letter), logprob: -1, top: [] })
+
 describe('a text told again', () => {
   it('adds to what was said where it goes on, whatever pieces it comes in, and adds nothing once it differs', async () => {
     const text = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 8 })
@@ -60,13 +64,16 @@ describe('a text told again', () => {
       fc.asyncProperty(text, text, fc.integer({ min: 1, max: 3 }), async (first, second, size) => {
         const queue = new TextQueue()
         const [tell, tellAgain] = [queue.teller(), queue.teller()]
-        for (const piece of pieces(first, 2)) tell(piece)
-        for (const piece of pieces(second, size)) tellAgain(piece)
+        const told = (text: string) => ({ text, tokens: Array.from(text, letterToken) })
+        for (const piece of pieces(first, 2)) tell(told(piece))
+        for (const piece of pieces(second, size)) tellAgain(told(piece))
         queue.finish()
-        const read: string[] = []
+        const read: AnswerPiece[] = []
         for await (const piece of queue) read.push(piece)
-        expect(read.join('')).toBe(second.startsWith(first) ? second : first)
-        expect(queue.text).toBe(read.join(''))
+        const said = read.map((piece) => piece.text).join('')
+        expect(said).toBe(second.startsWith(first) ? second : first)
+        expect(queue.text).toBe(said)
+        expect(read.flatMap(({ tokens }) => tokens)).toEqual(Array.from(said, letterToken))
       }),
     )
   })

@@ -8,6 +8,7 @@ import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Step } from '../../protocol/frames.ts'
 import type { SessionId } from '../../protocol/ids.ts'
 import type { Finish } from '../../protocol/link-messages.ts'
+import type { TokenOdds } from '../../protocol/logprobs.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import { tokenBytes } from '../../protocol/receipt.ts'
 import type { Sampling } from '../../protocol/sampling.ts'
@@ -26,6 +27,8 @@ export interface Prompt {
   readonly ids: readonly number[]
   readonly maxTokens: number
   readonly sampling: Sampling
+  /** Of each token the odds are wanted, and of so many of the likeliest. */
+  readonly logprobs?: number | undefined
 }
 
 /** Checked at its end: these ids, signed. */
@@ -37,6 +40,8 @@ export interface TokenAnswer {
 export class TokenPipeline implements Pipeline<TokenAnswer> {
   /** Every id the last stage sent, which is what it signed. */
   readonly ids: number[] = []
+  /** Of each id, where they are wanted. */
+  readonly odds: TokenOdds[] = []
   readonly arrivals: { readonly at: number; readonly computeMs: number }[] = []
   readonly news: SessionNews
   readonly #asking: OpenSession
@@ -56,8 +61,8 @@ export class TokenPipeline implements Pipeline<TokenAnswer> {
     const tensors = { feeds: 1, answer: 1 }
     const all = { ...terms, maxPositions, sampling: prompt.sampling, tensors }
     // No step comes before `begin`.
-    const take = (step: Step) => {
-      pipeline.take(step)
+    const take = (step: Step, odds?: TokenOdds) => {
+      pipeline.take(step, odds)
       changed()
     }
     const { asking, news } = await source.open(all, take, options)
@@ -87,18 +92,20 @@ export class TokenPipeline implements Pipeline<TokenAnswer> {
   }
 
   begin(): void {
-    const { ids, maxTokens } = this.#prompt
-    this.#asking.start(ids.length, maxTokens)
+    const { ids, maxTokens, logprobs, manifest } = this.#prompt
+    const odds = logprobs === undefined ? undefined : { count: logprobs, vocab: manifest.decoder?.vocab ?? 0 }
+    this.#asking.start(ids.length, maxTokens, odds)
     for (const { from, to } of evenRuns(ids.length, Math.min(promptRunRows, this.ticket.maxRows))) {
       this.#asking.send(from, to - from, packTensors([writeTokens(ids.slice(from, to))]))
     }
     this.#asking.flush().catch((thrown: unknown) => this.#asking.fail(asError(thrown)))
   }
 
-  take(step: Step): void {
+  take(step: Step, odds?: TokenOdds): void {
     const { manifest } = this.#prompt
     const [value] = unpackTensors(step.payload, feedSpecs(manifest))
     this.ids.push(...readTokens(value as TensorValue, step.rows, manifest.decoder?.vocab ?? 0))
+    if (odds) this.odds.push(odds)
     this.arrivals.push({ at: performance.now(), computeMs: step.computeMicros / 1000 })
   }
 

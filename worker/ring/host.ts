@@ -19,6 +19,7 @@ import { answerLink, logitsLink, promptLink } from '../../protocol/ticket.ts'
 import type { HistoryStep } from '../../link/history.ts'
 import { chooseToken } from './last-logits.ts'
 import { AnswerEnd } from './answer-end.ts'
+import { AnswerOdds } from './answer-odds.ts'
 import { LogitsLink } from './logits-link.ts'
 import { RoundWatch } from './round-watch.ts'
 import { feedSpecs, packTokens, readTokens } from './step-tensors.ts'
@@ -38,6 +39,7 @@ export class AnswerHost {
   /** To the first stage; the session's own way out. */
   readonly #ring: OutLink
   readonly #logits: LogitsLink
+  readonly #odds = new AnswerOdds()
   readonly #watch: RoundWatch
   /** Where the requester is heard from; and where the answer goes, once it has said in this generation what it holds. */
   #requester: Outlet | undefined
@@ -192,7 +194,9 @@ export class AnswerHost {
     const row = logits.bytes.subarray(logits.bytes.length - 4 * decoder.vocab)
     const id = chooseToken(row, position, this.#session.ticket.sampling)
     const finish = this.#finishAt(nth, id)
-    if (nth < this.#start.answered) this.#compare(nth, id)
+    const { answered, logprobs } = this.#start
+    if (logprobs !== undefined && nth >= answered) this.#odds.add(position, row, id, logprobs)
+    if (nth < answered) this.#compare(nth, id)
     else if (nth === this.#tokens.length) this.#choose(position, id, computeMicros, finish !== undefined)
     // The ring may be ahead of the tokens that the requester still has to bring.
     else if (nth > this.#tokens.length) this.#ahead = { position, id, computeMicros, final: finish !== undefined }
@@ -361,13 +365,15 @@ export class AnswerHost {
       const asked = complete ? promptLength + this.#tokens.length : this.#prompt.held
       via.sendMessage({ t: 'gap', session, link: promptLink(ticket), generation, held: asked })
     }
-    this.#answer.go(this.#session.linkKey(answerLink(ticket), tensors), via, held)
+    const key = this.#session.linkKey(answerLink(ticket), tensors)
+    this.#answer.go(key, this.#odds.beside(key, via), held)
     this.#ending.toRequester()
   }
 
   #acknowledged(position: number): void {
     const promptLength = this.#start?.promptLength ?? 0
     if (this.#ending.made && position >= this.#answer.history.end) this.#ending.arrived()
+    this.#odds.arrived(position)
     this.#acked = Math.max(this.#acked, Math.min(position - promptLength, this.#tokens.length))
     if (!this.#finish) this.#feed()
   }
