@@ -6,7 +6,7 @@ import { words } from './scripts/setup/words.mjs'
 export default defineConfig({
   plugins: [words(), svelte({ configFile: false })],
   test: {
-    include: ['{protocol,models,link,worker,sdk,signaling-server,web,testing,scripts,bench}/**/*.test.ts'],
+    include: ['{protocol,models,link,worker,sdk,signaling-server,gateway,web,testing,scripts,bench}/**/*.test.ts'],
     // A bound for what hangs, not a limit on speed: the machine may be busy.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -12,11 +12,13 @@ const commands: Readonly<Record<string, Command>> = {
     about: 'runs a server: the site, the models, and the network of their volunteers',
     run: () => import('../signaling-server/main.ts'),
   },
+  gateway: { about: 'answers OpenAI’s API over HTTP, with keys and limits', run: () => import('../gateway/main.ts') },
   models: {
     about: 'adds models to a server’s library, lists, inspects, carves and removes them',
     run: () => import('../scripts/models.ts'),
   },
   volunteer: { about: 'gives this machine’s processor, from a terminal', run: () => import('../scripts/volunteer.ts') },
+  project: { about: 'makes projects on a server, and manages them', run: () => import('../scripts/project.ts') },
   receipt: { about: 'checks a receipt that was saved with an answer', run: () => import('../scripts/receipt.ts') },
 }
 
