@@ -8,5 +8,6 @@ import { createStores } from './stores.ts'
 import './style/tokens.css'
 import './style/base.css'
 import './style/controls.css'
+import './style/tables.css'
 
 mount(App, { target: document.querySelector('#app') as HTMLElement, props: { all: createStores(sdk) } })

@@ -7,6 +7,11 @@ const pages = {
   '/': { page: 'home', name: undefined },
   '/give': { page: 'give', name: m.shell_give },
   '/playground': { page: 'playground', name: m.shell_playground },
+  '/network': { page: 'network', name: m.shell_network },
+  '/models': { page: 'models', name: m.shell_models },
+  '/impact': { page: 'impact', name: m.shell_impact },
+  '/trust': { page: 'trust', name: m.shell_trust },
+  '/project': { page: 'project', name: m.shell_project },
 } as const
 
 export type Path = keyof typeof pages

@@ -11,6 +11,7 @@ import { Router } from './router.svelte.ts'
 import type { Sdk } from './sdk.ts'
 
 export interface Stores {
+  readonly sdk: Sdk
   readonly router: Router
   readonly donation: DonationStore
   readonly network: NetworkStore
@@ -23,6 +24,7 @@ export function createStores(sdk: Sdk): Stores {
   const network = new NetworkStore(sdk)
   const checking = new CheckingStore()
   return {
+    sdk,
     router: new Router(),
     donation: new DonationStore(sdk),
     network,
