@@ -1,22 +1,29 @@
 /**
  * Who waits for a place, in bounds: a requester over them hears `busy` and when to come again. Whoever has the fewest places
- * goes first, by network and then by key, since keys are free. Pure but for its own list.
+ * goes first, by network and then by key, since keys are free. Each project has a line of its own beside the public's, so that
+ * none of them fills another's. Pure but for its own list.
  */
+import type { Viewpoint } from './audience.ts'
 
 /** Whose a request is: its network, where that counts, and its key. */
 export type Who = readonly [network: string, key: string] | readonly [key: string]
 
 interface Waiting<T> {
   readonly who: Who
+  readonly line: Viewpoint
   readonly request: T
   readonly since: number
 }
 
-/** Sessions that wait at one model at most. */
+/** Sessions that wait in one line of a model at most. */
 export const queueBound = 32
+/** The same of all lines together: a dozen projects in the news at once. */
+export const everyLineBound = 400
 /** Longest a request waits before it is told to come again. */
 export const queueMs = 60_000
-/** One requester may hold so many places of a queue, so that nobody fills it alone. */
+/** Whoever has waited for so long waits behind nobody's own any more: a project that is always busy shuts nobody out for good. */
+export const patienceMs = 30_000
+/** One requester may hold so many places of a line, so that nobody fills it alone. */
 export const perRequester = 8
 /** The same, of all requesters behind one network prefix. */
 export const perNetwork = 16
@@ -35,24 +42,35 @@ export class AdmissionQueue<T> {
     return this.#waiting.some((w) => w.request === request)
   }
 
-  /** How many are ahead, or when to come again. */
-  enter(who: Who, request: T, now: number): { readonly ahead: number } | { readonly retryAfterMs: number } {
-    const ahead = this.#waiting.length
+  /** The projects whose requests wait. */
+  get projects(): ReadonlySet<Viewpoint> {
+    return new Set(this.#waiting.map((w) => w.line).filter((line) => line !== undefined))
+  }
+
+  /** How many are ahead in the line, or when to come again. @param line the project that it is asked for */
+  enter(who: Who, request: T, now: number, line?: Viewpoint): { readonly ahead: number } | { readonly retryAfterMs: number } {
+    const before = this.#waiting.filter((w) => w.line === line)
     const [network, key = network] = who
-    const own = this.#waiting.filter((w) => w.who.at(-1) === key).length
-    const near = this.#waiting.filter((w) => w.who[0] === network).length
-    if (ahead >= queueBound || own >= perRequester || near >= perNetwork) return { retryAfterMs: this.retryAfterMs() }
-    this.#waiting.push({ who, request, since: now })
-    return { ahead }
+    const own = before.filter((w) => w.who.at(-1) === key).length
+    const near = before.filter((w) => w.who[0] === network).length
+    if (before.length >= queueBound || this.#waiting.length >= everyLineBound || own >= perRequester || near >= perNetwork)
+      return { retryAfterMs: this.retryAfterMs() }
+    this.#waiting.push({ who, line, request, since: now })
+    return { ahead: before.length }
   }
 
   /**
    * Offers each its turn once; whom `admit` takes is no longer in line.
    * @param admit does nothing where it returns false
    * @param places sessions that a network or key has under way
+   * @param among whose turn it is; `since` is when the request came
    */
-  drain(admit: (request: T) => boolean, places: (who: string) => number): void {
-    const left = [...this.#waiting]
+  drain(
+    admit: (request: T) => boolean,
+    places: (who: string) => number,
+    among: (line: Viewpoint, since: number) => boolean = () => true,
+  ): void {
+    const left = this.#waiting.filter((w) => among(w.line, w.since))
     while (left.length > 0) {
       const next = left.reduce((first, w) => (fewer(w.who, first.who, places) ? w : first))
       left.splice(left.indexOf(next), 1)

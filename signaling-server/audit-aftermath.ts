@@ -9,6 +9,7 @@ import { changesOf, type Changes, type Conclusion } from './audit-outcome.ts'
 import type { StageJob } from './audit-plan.ts'
 import type { AuditReceipts } from './audit-receipts.ts'
 import type { Job, KeptSession, KeptSessions } from './kept-sessions.ts'
+import { workTallies, type GaveFor } from './projects/tally.ts'
 import type { Standings } from './standings.ts'
 import { afterAudit, agreementWeight, quietNetwork, recheckShareOf, type NetworkStanding } from './trust/audit-policy.ts'
 import { jobsToRecheck } from './trust/backtrack.ts'
@@ -29,6 +30,7 @@ export interface AftermathPorts {
   wrong(session: SessionId, reason: string, without: readonly PeerId[]): void
   /** A backend is not to serve a model any more. */
   doubted(backendKey: string): void
+  readonly gaveFor: GaveFor
   log(line: string): void
   failed(thrown: unknown): void
 }
@@ -57,7 +59,7 @@ export class Aftermath {
   async conclude(c: Case, conclusion: Conclusion): Promise<void> {
     const { of, job, producer, works } = c
     const kept = of.of
-    const { standings, receipts, withheld, now } = this.#ports
+    const { standings, receipts, withheld, gaveFor, now } = this.#ports
     const before = of.agreed.filter((w) => w.wasm && producer.wasm)
     const involved = [producer.peer, ...works.map((w) => w.peer), ...before.map((w) => w.peer)]
     const producerLost = conclusion.t === 'lost' && conclusion.losers.includes(producer.peer)
@@ -79,7 +81,7 @@ export class Aftermath {
         const decided = changesOf(draft, { job, producer, works, before, conclusion, weight }, struck, now())
         changes = decided
         receipt = await receipts.due(kept)
-        return [...decided.writes, ...(receipt ? [{ t: 'receipt', receipt } as const] : [])]
+        return [...decided.writes, ...workTallies(decided.writes, gaveFor), ...(receipt ? [{ t: 'receipt', receipt } as const] : [])]
       })
       .catch((thrown: unknown) => {
         this.#ports.failed(thrown)

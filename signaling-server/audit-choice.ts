@@ -3,6 +3,7 @@
  * session, one piece each at a time. Which of them, trust/auditors.ts draws.
  */
 import type { PeerId, Revision } from '../protocol/ids.ts'
+import { mayServe } from './audience.ts'
 import type { Party } from './audit-plan.ts'
 import type { Examination } from './audit-runs.ts'
 import type { Reexecution } from './audit-case.ts'
@@ -77,6 +78,7 @@ export class AuditorChoice {
     const { job, of, works, failed } = c
     const fit: Fit[] = []
     for (const v of this.#ports.serving(job.revision)) {
+      if (!mayServe(v, of.of.viewpoint)) continue
       const { blocks, ready } = v.holding
       if (blocks.first !== job.first || blocks.end !== job.end || ready.rowLimit < job.maxRows) continue
       // Of a wasm host no logits are kept, so only its like can say whether they are right.

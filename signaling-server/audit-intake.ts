@@ -30,6 +30,7 @@ export async function keptSession(ended: EndedSession, promptHash: string, ports
     request,
     revision: asked.revision,
     requester: asked.peer,
+    viewpoint: asked.viewpoint,
     endedAt,
     participants: [...participants, { peer: asked.peer, prefix: asked.network }],
     chunks: stageChunks(ledger),

@@ -120,6 +120,7 @@ async function audited(producers: readonly [Kind, Kind], replicas: readonly Kind
     standings,
     serving: () => volunteers.values(),
     volunteer: (peer) => volunteers.get(peer),
+    gaveFor: () => undefined,
     online: (peer) => volunteers.has(peer),
     send: (peer, message) => {
       sent.push(message)
@@ -166,7 +167,7 @@ async function audited(producers: readonly [Kind, Kind], replicas: readonly Kind
   const tokens = await here.generate(backends, new ToyEngine(manifest, { first: 3, end: 6 }), prompt, 40)
   const done = (await here.heard((m) => m.t === 'done')) as Done
   const ended = await endedOf(here, backends, done)
-  const first = await provisional(ended, { identity: here.server, store, trust: trustEverybody, now: Date.now })
+  const first = await provisional(ended, { identity: here.server, store, trust: trustEverybody, gaveFor: () => undefined, now: Date.now })
   await store.commit(revision, epoch, first.writes)
   await audits.ended(ended, first.receipt)
   await finished

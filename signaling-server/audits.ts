@@ -18,6 +18,7 @@ import { AuditReceipts } from './audit-receipts.ts'
 import { AuditRuns, type RunResult } from './audit-runs.ts'
 import { Disputes } from './disputes.ts'
 import { KeptSessions, type Job, type KeptSession } from './kept-sessions.ts'
+import type { GaveFor } from './projects/tally.ts'
 import type { Serving } from './routing.ts'
 import type { Standings } from './standings.ts'
 import type { Store } from './store.ts'
@@ -33,6 +34,7 @@ export interface AuditsPorts {
   /** Volunteers that serve a model now. */
   serving(revision: Revision): Iterable<Serving>
   volunteer(peer: PeerId): Serving | undefined
+  readonly gaveFor: GaveFor
   /** False when the peer is not connected. */
   send(peer: PeerId, message: ServerMessage): boolean
   online(peer: PeerId): boolean
@@ -219,7 +221,8 @@ export class Audits {
   #tried({ job }: Case, auditor: Known): boolean {
     const { now, uptime, random } = this.#ports
     if (random() >= canaryShareOf(auditor, now())) return false
-    const known = this.#kept.canary(job.revision, job.first, job.end, auditor.peer, uptime(), random)
+    const v = this.#ports.volunteer(auditor.peer)
+    const known = v && this.#kept.canary(job.revision, job.first, job.end, v, uptime(), random)
     if (known) this.#examine(known, 'canary', auditor.peer)
     return known !== undefined
   }

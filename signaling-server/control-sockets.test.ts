@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { utf8 } from '../protocol/bytes.ts'
+import { ManyhandsError } from '../protocol/errors.ts'
 import { canonicalJson } from '../protocol/hash.ts'
 import type { PeerId } from '../protocol/ids.ts'
 import { createIdentity, signHex, type Identity } from '../protocol/keys.ts'
@@ -35,6 +36,9 @@ async function serve(limits: Partial<ControlLimits> = {}, change: Partial<Contro
     {
       serverKey: server.publicKey,
       now: () => now,
+      enter: () => {
+        throw new ManyhandsError('forbidden', 'No.')
+      },
       welcome: (peer) => ({
         t: 'welcome',
         peer,

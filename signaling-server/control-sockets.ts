@@ -11,6 +11,7 @@ import type { PeerId } from '../protocol/ids.ts'
 import { helloMs, maxSocketBytes } from '../protocol/limits.ts'
 import { parseMessage, type ServerMessage } from '../protocol/server-messages.ts'
 import { checkHello, type Challenge, type Hello } from './hello.ts'
+import type { KeyedProject } from './projects/projects.ts'
 import { networkPrefix } from './network-prefix.ts'
 import { RateLimiter, type RateLimit } from './rate-limit.ts'
 import { closeCodes, closeSocket } from './socket-close.ts'
@@ -69,12 +70,16 @@ export interface Caller {
   readonly key: string
   /** The prefix of its address; undefined where everybody counts by key alone. */
   readonly network: string | undefined
+  /** For which it asks, with which key. */
+  readonly project?: KeyedProject
 }
 
 export interface ControlPorts {
   readonly serverKey: string
   /** Wall time in milliseconds. */
   now(): number
+  /** Whose key that is, used from that origin. @throws ManyhandsError forbidden */
+  enter(key: string, origin: string | undefined): KeyedProject
   /** What a peer that has said hello is told first. */
   welcome(peer: PeerId): Extract<ServerMessage, { t: 'welcome' }>
   /** It has said hello, for the first time or by another socket than before. */
@@ -97,6 +102,7 @@ interface Client {
   readonly helloTimer: NodeJS.Timeout
   peer?: PeerId
   key?: string
+  project?: KeyedProject
   /** A hello is being checked. */
   greeting: boolean
   gone: boolean
@@ -220,7 +226,7 @@ export class ControlSockets {
   #receive(client: Client, data: RawData, isBinary: boolean): void {
     // The HTTP server's sockets keep ws's default binaryType, so `data` is one Buffer.
     const bytes = data as Buffer
-    const { peer, key } = client
+    const { peer, key, project } = client
     if (peer === undefined || key === undefined) return this.#greet(client, bytes, isBinary)
     this.#counts.received++
     try {
@@ -231,7 +237,7 @@ export class ControlSockets {
       const message = parseMessage(clientMessageSchema, bytes.toString('utf8'), maxSocketBytes)
       if (message.t === 'hello') throw new ManyhandsError('replayed', 'A hello is said once on a socket.')
       if (this.#mayGoOn(client, peer, messageCost(message), 'id' in message ? message.id : undefined))
-        this.#ports.message({ peer, key, network: client.prefix }, message)
+        this.#ports.message({ peer, key, network: client.prefix, ...(project ? { project } : {}) }, message)
     } catch (thrown) {
       this.#counts.malformed++
       const error = this.#told(thrown)
@@ -279,6 +285,7 @@ export class ControlSockets {
     // After the signature: nobody can empty another's bucket.
     const taken = this.#perPeer.take(peer, helloCost, this.#ports.now())
     if (!taken.ok) return this.#cutOff(client, closeCodes.tooMuch, tooMuch('This peer', taken.retryAfterMs))
+    if (hello.project) client.project = this.#ports.enter(hello.project.key, client.challenge.origin)
     const old = this.#peers.get(peer)
     this.#strangers.delete(client)
     client.peer = peer

@@ -9,7 +9,8 @@ import { proofBytes } from '../protocol/custody.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
 import { leaseMs } from '../protocol/limits.ts'
-import type { PeerId, SessionId } from '../protocol/ids.ts'
+import type { PeerId, ProjectId, SessionId } from '../protocol/ids.ts'
+import type { Audience } from '../protocol/projects.ts'
 import { serverMessageSchema, type ServerMessage } from '../protocol/server-messages.ts'
 import type { Ticket } from '../protocol/ticket.ts'
 import { fuzzRuns, seededRandom } from '../testing/fuzz.ts'
@@ -58,6 +59,9 @@ class Scene {
   readonly sessions: SessionId[] = []
   readonly tickets: Ticket[] = []
   uptime = 1_000
+  readonly audiences = new Map<ProjectId, Audience>()
+  readonly consents: [ProjectId, PeerId][] = []
+  keyRefusal: ManyhandsError | undefined
 
   constructor(stages: 'auto' | number = 3) {
     this.coordinator = new Coordinator({
@@ -67,6 +71,9 @@ class Scene {
       anchors: new Set(),
       serverKeys: () => [server.publicKey],
       epochOf: () => 1,
+      audience: (project) => this.audiences.get(project),
+      keyRefusal: () => this.keyRefusal,
+      consented: (project, peer) => this.consents.push([project, peer]),
       send: (peer, message) => this.#hear(peer, message),
       now: () => 1_700_000_000_000 + this.uptime,
       uptime: () => this.uptime,

@@ -3,12 +3,17 @@
  * and goes out again as messages. It knows sockets only by peer id.
  */
 import { randomBytes } from 'node:crypto'
-import type { PeerId, Revision } from '../protocol/ids.ts'
+import type { ManyhandsError } from '../protocol/errors.ts'
+import type { PeerId, ProjectId, Revision } from '../protocol/ids.ts'
 import type { Identity } from '../protocol/keys.ts'
+import type { Audience } from '../protocol/projects.ts'
 import type { ModelInfo, Publication, ServerMessage } from '../protocol/server-messages.ts'
+import { seenFrom, type Viewpoint } from './audience.ts'
 import { modelInfo, type PublishedModel } from './catalogue.ts'
 import { missingSegments } from './chain.ts'
 import type { Caller, Said } from './control-sockets.ts'
+import { Givers } from './givers.ts'
+import type { KeyedProject } from './projects/projects.ts'
 import { Roster } from './roster.ts'
 import { missingNow } from './routing.ts'
 import { Sessions } from './sessions.ts'
@@ -26,6 +31,12 @@ export interface CoordinatorPorts {
   serverKeys(): readonly string[]
   /** The epoch under which we own a swarm. */
   epochOf(revision: Revision): number
+  /** A project's; undefined when there is none, or no longer. */
+  audience(project: ProjectId): Audience | undefined
+  /** Why a key that a connection came with is not good any more. */
+  keyRefusal(keyed: KeyedProject): ManyhandsError | undefined
+  /** Somebody offers to give for a project. @param network where that counts */
+  consented(project: ProjectId, peer: PeerId, network: string | undefined): void
   /** False when the peer is not connected. */
   send(peer: PeerId, message: ServerMessage): boolean
   /** Wall time in milliseconds since 1970: for what is signed. */
@@ -45,6 +56,7 @@ export class Coordinator {
   readonly #publications = new Map<Revision, Publication>()
   /** Volunteers that want to go and still serve. */
   readonly #leavers = new Set<PeerId>()
+  readonly #givers: Givers
 
   constructor(ports: CoordinatorPorts) {
     this.#ports = ports
@@ -58,14 +70,28 @@ export class Coordinator {
       quarantined: (revision, backend, adapter) => this.trust.quarantined(revision, backend, adapter),
     })
     this.#roster = roster
+    this.#givers = new Givers({
+      ...ports,
+      roster,
+      handOver: (peer) => this.sessions.failover.handOver(peer),
+      roomMade: () => this.sessions.roomMade(),
+    })
+    const gaveFor = (peer: PeerId) => this.#givers.gaveFor(peer)
     this.trust = new TrustKeeper({
       ...ports,
+      gaveFor,
       members: (revision) => roster.swarm(revision)?.members ?? [],
       volunteer: (peer) => roster.volunteer(peer),
       dismiss: (peer, reason) => roster.dismiss(peer, reason),
       wrong: (session, reason, without) => this.sessions.wrong(session, reason, without),
     })
-    this.sessions = new Sessions({ ...ports, trust: this.trust, swarm: (revision) => roster.swarm(revision), random: Math.random })
+    this.sessions = new Sessions({
+      ...ports,
+      trust: this.trust,
+      gaveFor,
+      swarm: (revision) => roster.swarm(revision),
+      random: Math.random,
+    })
   }
 
   get volunteers(): number {
@@ -90,8 +116,14 @@ export class Coordinator {
     return this.#roster.volunteers()
   }
 
-  models(): ModelInfo[] {
-    return this.#roster.swarms().map((swarm) => this.#info(swarm))
+  /** As they are for whoever asks from there. */
+  models(viewpoint?: Viewpoint): ModelInfo[] {
+    return this.#roster.swarms().map(({ model, members }) => this.#info({ model, members: seenFrom(viewpoint, members) }))
+  }
+
+  /** A project has changed, or ended. */
+  projectChanged(project: ProjectId): void {
+    this.#givers.changed(project)
   }
 
   /** Whether nothing lives in a swarm: without volunteers there are no sessions either. */
@@ -106,14 +138,14 @@ export class Coordinator {
     for (const peer of members) this.#ports.send(peer, { t: 'moved', revision, url })
   }
 
-  receive({ peer, key, network }: Caller, message: Said): void {
+  receive({ peer, key, network, project }: Caller, message: Said): void {
     switch (message.t) {
       case 'models':
-        return void this.#ports.send(peer, { t: 'models', id: message.id, models: this.models() })
+        return void this.#ports.send(peer, { t: 'models', id: message.id, models: this.models(project?.id) })
       case 'offer':
         this.trust.joined(peer, network)
         if (this.trust.barred(peer)) return this.#refuse(peer)
-        return this.#roster.offer(peer, key, network, message)
+        return this.#givers.offer(peer, key, network, message)
       case 'ready':
         this.#roster.ready(peer, message)
         return this.trust.serves(peer)
@@ -147,12 +179,15 @@ export class Coordinator {
         if (!this.sessions.standbys.failed(peer, message.shadow)) this.trust.receive(peer, message)
         return
       case 'reopen':
-        return this.sessions.reopen(peer, message)
-      case 'open':
+        return this.sessions.reopen(peer, message, project?.id)
+      case 'open': {
+        const refusal = project && this.#ports.keyRefusal(project)
+        if (refusal) return void this.#ports.send(peer, { t: 'error', id: message.id, error: refusal.toWire() })
         return this.sessions.open({
           peer,
           key,
           network,
+          viewpoint: project?.id,
           id: message.id,
           revision: message.revision,
           maxPositions: message.maxPositions,
@@ -160,6 +195,7 @@ export class Coordinator {
           ...(message.apart ? { apart: message.apart } : {}),
           ...(message.corrects ? { corrects: message.corrects } : {}),
         })
+      }
       case 'close':
         return this.sessions.close(peer, message.id)
     }
@@ -186,6 +222,7 @@ export class Coordinator {
   /** Leases, queues, waiting proofs, those who want to go. */
   tick(): void {
     this.#roster.tick()
+    this.#givers.tick()
     this.sessions.tick()
     this.trust.tick()
     for (const peer of this.#leavers) this.#handedWhenFree(peer)

@@ -8,11 +8,14 @@ import { PostgresBus } from './postgres-bus.ts'
 import { PostgresOwnership } from './postgres-ownership.ts'
 import { asOutage, migrate, openPool } from './postgres-pool.ts'
 import { PostgresStore } from './postgres-store.ts'
+import { PostgresProjects } from './projects/postgres-projects.ts'
+import type { ProjectStore } from './projects/project-store.ts'
 import { openEmbedded } from './sqlite-store.ts'
 import type { Store } from './store.ts'
 
 export interface Database {
   readonly store: Store
+  readonly projects: ProjectStore
   readonly ownership: Ownership
   readonly bus: Bus
   /** Public keys of all servers that share it, present and past: these are added; those added last come first. */
@@ -39,13 +42,13 @@ const ownershipConnections = 2
 /** @throws ManyhandsError bad-input when the folder or the database can't be used */
 export async function openDatabase({ data, database, name, url }: DatabaseOptions): Promise<Database> {
   if (database !== undefined) return openPostgres(database, name, url)
-  const { store, ownership } = openEmbedded(data, url)
+  const { store, ownership, projects } = openEmbedded(data, url)
   const bus = memoryBus(name)
   const close = async () => {
     await bus.close()
     await store.close()
   }
-  return { store, ownership, bus, serverKeys: async (own) => own, close }
+  return { store, projects, ownership, bus, serverKeys: async (own) => own, close }
 }
 
 async function openPostgres(database: string, name: string, url: string): Promise<Database> {
@@ -63,7 +66,7 @@ async function openPostgres(database: string, name: string, url: string): Promis
       await ownership.resign().catch(() => undefined)
       await ownPool.end()
     }
-    return { store, ownership, bus, serverKeys: (own) => serverKeys(ownPool, own), close }
+    return { store, projects: new PostgresProjects(storePool), ownership, bus, serverKeys: (own) => serverKeys(ownPool, own), close }
   } catch (thrown) {
     await Promise.all([ownPool.end(), storePool.end()])
     throw thrown

@@ -7,6 +7,7 @@ import { ManyhandsError, type ErrorCode, type WireError } from '../protocol/erro
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import { replacementMs } from '../protocol/limits.ts'
 import { ringLink } from '../protocol/ticket.ts'
+import type { Viewpoint } from './audience.ts'
 import { hostOf, isParty, isStageOf, type BrokenLink, type Session } from './live-session.ts'
 import { reroute, type Routing } from './routing.ts'
 import { maxGenerations, type SessionTable } from './session-table.ts'
@@ -103,11 +104,14 @@ export class Failover {
     if (s.stages.every((v) => s.probe?.paces.has(v.peer))) this.#judgePace(s)
   }
 
-  /** The requester was away and is back: everybody begins where it left off. */
-  reopen(peer: PeerId, { id, session }: Of<'reopen'>): void {
+  /**
+   * The requester was away and is back: everybody begins where it left off.
+   * @param viewpoint for whom it asks, which a server that took the session over has not heard yet
+   */
+  reopen(peer: PeerId, { id, session }: Of<'reopen'>, viewpoint?: Viewpoint): void {
     const s = this.#table.get(session)
     if (s && s.asked.peer === peer && !s.done) {
-      s.asked = { ...s.asked, id }
+      s.asked = { ...s.asked, viewpoint, id }
       if (s.gatheringUntil === undefined && !s.waiting && s.ledger) this.#again(s)
       return
     }

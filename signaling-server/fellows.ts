@@ -21,6 +21,8 @@ const wordSchema = v.variant('t', [
   v.strictObject({ t: v.literal('keys') }),
   /** The library has changed. */
   v.strictObject({ t: v.literal('models') }),
+  /** A project has. */
+  v.strictObject({ t: v.literal('projects') }),
 ])
 type Word = v.InferOutput<typeof wordSchema>
 
@@ -38,6 +40,8 @@ export interface FellowsPorts {
   swarms(): readonly ModelInfo[]
   /** The library of models may have changed. */
   libraryChanged(): void
+  /** A project may have changed. */
+  projectsChanged(): void
   /** Servers came or went. */
   serversChanged(): void
 }
@@ -80,6 +84,7 @@ export class Fellows {
     this.#bus.onGap(() => {
       void this.#readKeys()
       this.#ports.libraryChanged()
+      this.#ports.projectsChanged()
     })
     await Promise.all([this.#readKeys(), this.#readServers()])
     await this.#say({ t: 'keys' })
@@ -97,6 +102,10 @@ export class Fellows {
 
   libraryChanged(): Promise<void> {
     return this.#say({ t: 'models' })
+  }
+
+  projectsChanged(): Promise<void> {
+    return this.#say({ t: 'projects' })
   }
 
   /** Undefined when no other server has said anything of it lately. */
@@ -119,6 +128,7 @@ export class Fellows {
       void this.#tell()
     }
     if (word?.t === 'models') this.#ports.libraryChanged()
+    if (word?.t === 'projects') this.#ports.projectsChanged()
     if (word?.t !== 'swarms' || word.url === this.#ports.url) return
     const until = performance.now() + staleMs
     for (const { revision, ...swarm } of word.swarms) this.#swarms.set(revision, { ...swarm, url: word.url, until })

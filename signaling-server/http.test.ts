@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { brotliDecompressSync } from 'node:zlib'
 import { serve } from '@hono/node-server'
-import type { Hono } from 'hono'
+import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Hash } from '../protocol/ids.ts'
+import type { NetworkOverview, WorkDay } from '../protocol/overview.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { WellKnown } from '../protocol/server-messages.ts'
 import { createApp, type HttpDeps } from './http.ts'
@@ -29,6 +30,16 @@ const wellKnown: WellKnown = {
   engine: '/ort/1.2.3/',
 }
 
+const overview: NetworkOverview = {
+  v: 1,
+  at: 1,
+  models: [],
+  volunteers: { online: 0, serving: 0, shown: [] },
+  audits: { agreed: 0, lost: 0, split: 0, undone: 0 },
+  quarantines: [],
+}
+const worked: WorkDay = { day: '2026-11-26', stage: 3, audit: 0, shadow: 0, standby: 0, pieces: 0 }
+
 let dir: string
 let app: Hono
 let ready = true
@@ -43,12 +54,14 @@ beforeAll(async () => {
   for (const name of ['manyhands.js', 'assets/chat-0123abcd.js']) await writeFile(join(dir, 'sdk', name), 'export const here = true')
   const deps: HttpDeps = {
     site: dir,
+    projects: new Hono(),
     widget: { dir, project: () => undefined, visited: () => undefined },
     ort: { dir: ortDir, version: '1.2.3' },
     sdk: { dir: join(dir, 'sdk'), version: '0.1.0' },
     blob: (asked) => (asked === hash ? { path: join(dir, 'blob'), bytes: bytes.length } : undefined),
     manifest: (asked) => ((asked as string) === hash ? '{"v":1}' : undefined),
     models: () => Promise.reject(new Error('the disk is on fire')),
+    overview: { network: () => overview, work: async (peer, days) => (peer === hash ? [{ ...worked, pieces: days }] : []) },
     receipts: async (asked) => (asked === session ? [{ v: 1, request: session } as Receipt, { v: 1, status: 'settled' } as Receipt] : []),
     evidence: async (asked) => (asked === session ? Uint8Array.of(1, 2, 3) : undefined),
     wellKnown: () => wellKnown,
@@ -109,6 +122,10 @@ describe('errors', () => {
     [`/v1/receipts/${'0'.repeat(32)}`, 404, 'not-found'],
     ['/v1/receipts/x/evidence', 400, 'bad-input'],
     [`/v1/receipts/${'0'.repeat(32)}/evidence`, 404, 'not-found'],
+    ['/v1/peers/x/work', 400, 'bad-input'],
+    [`/v1/peers/${hash}/work?days=0`, 400, 'bad-input'],
+    [`/v1/peers/${hash}/work?days=401`, 400, 'bad-input'],
+    [`/v1/peers/${hash}/work?days=all`, 400, 'bad-input'],
     ['/v1/nothing', 404, 'not-found'],
     ['/ort/9.9.9/ort.wasm.bundle.min.mjs', 404, 'not-found'],
     ['/ort/1.2.3/ort.all.js', 404, 'not-found'],
@@ -168,6 +185,15 @@ describe('the rest', () => {
       'content-type': 'application/octet-stream',
     })
     expect([...(await body(evidence))]).toEqual([1, 2, 3])
+  })
+
+  it('[OV1] [OV3] the network as it is, and what a peer gave, for anyone and never cached', async () => {
+    const network = await app.request('/v1/network')
+    expect(Object.fromEntries(network.headers)).toMatchObject({ 'access-control-allow-origin': '*', 'cache-control': 'no-store' })
+    expect(await network.json()).toEqual(overview)
+    expect(await (await app.request(`/v1/peers/${hash}/work`)).json()).toEqual({ peer: hash, days: [{ ...worked, pieces: 90 }] })
+    expect(await (await app.request(`/v1/peers/${hash}/work?days=400`)).json()).toMatchObject({ days: [{ pieces: 400 }] })
+    expect(await (await app.request(`/v1/peers/${'0'.repeat(64)}/work`)).json()).toMatchObject({ days: [] })
   })
 
   it('health and metrics', async () => {

@@ -1,6 +1,7 @@
 /**
  * Everything the server answers over plain HTTP: first contact, models, blobs, the engine's files, receipts, health and the
- * site. Sockets are upgraded elsewhere. Reading is all there is: nothing here changes any state.
+ * site. Sockets are upgraded elsewhere. Reading is all there is, but for projects, which their
+ * owners change (projects/routes.ts).
  */
 import { Hono, type Context } from 'hono'
 import { plainBytes } from '../protocol/bytes.ts'
@@ -9,7 +10,8 @@ import { isHash, isRevision, isSessionId, type Hash, type Revision, type Session
 import type { Receipt } from '../protocol/receipt.ts'
 import type { ModelInfo, WellKnown } from '../protocol/server-messages.ts'
 import { fileResponse } from './file-body.ts'
-import { preflightHeaders, routeHeaders, type RouteClass } from './route-classes.ts'
+import { overviewRoutes, type OverviewDeps } from './overview-routes.ts'
+import { allowedMethods, preflightHeaders, routeHeaders, type RouteClass } from './route-classes.ts'
 import { StaticFiles } from './static-files.ts'
 import { WidgetFiles, widgetClass, type WidgetDeps } from './widget-files.ts'
 
@@ -27,11 +29,14 @@ export interface HttpDeps {
   /** Canonical JSON text. */
   manifest(revision: Revision): Awaitable<string | undefined>
   models(): Awaitable<readonly ModelInfo[]>
+  readonly overview: OverviewDeps
   /** A request's, each followed by what superseded it; by the session that the request began as. */
   receipts(request: SessionId): Promise<readonly Receipt[]>
   /** What proves a session's receipt offline. */
   evidence(session: SessionId): Promise<Uint8Array | undefined>
   wellKnown(): WellKnown
+  /** `/v1/projects`. */
+  readonly projects: Hono
   /** Whether new clients should be sent here. */
   ready(): boolean
   /** Prometheus text. */
@@ -46,8 +51,9 @@ export interface HttpDeps {
 const maxUrlChars = 2048
 const engineFile = /^(ort\.(wasm|jspi|webgpu)\.bundle\.min\.mjs|ort-wasm-simd-threaded(\.jspi|\.asyncify)?\.(mjs|wasm))$/
 
-const statusOf: Partial<Record<ErrorCode, 400 | 404 | 429 | 503>> = {
+const statusOf: Partial<Record<ErrorCode, 400 | 403 | 404 | 429 | 503>> = {
   'bad-input': 400,
+  forbidden: 403,
   'not-found': 404,
   'unknown-model': 404,
   'rate-limited': 429,
@@ -65,20 +71,20 @@ export function createApp(deps: HttpDeps): Hono {
   app.use('*', async (c, next) => {
     const route = classOf(c.req.path)
     const { method, url } = c.req
+    const allow = allowedMethods(route).join(', ')
     if (url.length > maxUrlChars)
       c.res = failure(route, new ManyhandsError('bad-input', `An address has at most ${maxUrlChars} characters.`), 414)
     else if (method === 'OPTIONS')
-      c.res = new Response(null, { status: 204, headers: route === 'app' ? { allow: allowed } : preflightHeaders })
-    else if (method !== 'GET' && method !== 'HEAD') {
-      c.res = failure(route, new ManyhandsError('unsupported', `${method} is not answered here; only ${allowed} are.`), 405, {
-        allow: allowed,
-      })
-    } else await next()
+      c.res = new Response(null, { status: 204, headers: route === 'app' ? { allow } : preflightHeaders(route) })
+    else if (!allowedMethods(route).includes(method))
+      c.res = failure(route, new ManyhandsError('unsupported', `${method} is not answered here; only ${allow} are.`), 405, { allow })
+    else await next()
     deps.answered?.(route, c.res.status)
   })
 
   app.get('/.well-known/manyhands.json', () => json(deps.wellKnown()))
   app.get('/v1/models', async () => json({ models: await deps.models() }))
+  overviewRoutes(app, deps.overview)
   app.get('/v1/receipts/:session', async (c) => {
     const receipts = await deps.receipts(sessionOf(c))
     if (receipts.length === 0)
@@ -90,6 +96,8 @@ export function createApp(deps: HttpDeps): Hono {
     if (!evidence) throw new ManyhandsError('not-found', 'There is no evidence for this session. It is kept when the answer has ended.')
     return new Response(plainBytes(evidence), { headers: { ...routeHeaders.api, 'content-type': 'application/octet-stream' } })
   })
+
+  app.route('/v1/projects', deps.projects)
 
   app.get('/manifests/:revision', async (c) => {
     const revision = c.req.param('revision')
@@ -151,8 +159,6 @@ export function createApp(deps: HttpDeps): Hono {
   return app
 }
 
-const allowed = 'GET, HEAD, OPTIONS'
-
 function sessionOf(c: Context): SessionId {
   const session = c.req.param('session')
   if (!isSessionId(session)) throw new ManyhandsError('bad-input', 'A session id is 32 hexadecimal digits.')
@@ -162,6 +168,7 @@ function sessionOf(c: Context): SessionId {
 function classOf(path: string): RouteClass {
   if (path.startsWith('/blobs/') || path.startsWith('/manifests/')) return 'blob'
   if (path.startsWith('/ort/')) return 'engine'
+  if (/^\/v1\/projects(\/|$)/.test(path)) return 'project'
   if (path.startsWith('/sdk/')) return 'sdk'
   if (path.startsWith('/w/')) return widgetClass(path)
   return /^\/(v1|\.well-known)\/|^\/(healthz|readyz|metrics)$/.test(path) ? 'api' : 'app'

@@ -6,6 +6,8 @@ import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import { historyMs } from '../protocol/limits.ts'
 import type { StageJob } from './audit-plan.ts'
 import type { Work } from './audit-case.ts'
+import { mayServe, type Viewpoint } from './audience.ts'
+import type { Volunteer } from './swarm.ts'
 import type { KeptJob } from './trust/backtrack.ts'
 
 /** Somebody who took part, and where from: nobody of theirs audits it. */
@@ -19,6 +21,8 @@ export interface KeptSession {
   readonly request: SessionId
   readonly revision: Revision
   readonly requester: PeerId
+  /** For whom it was: nobody else's volunteers look at it again. */
+  readonly viewpoint: Viewpoint
   /** Uptime, ms. */
   readonly endedAt: number
   readonly participants: readonly Participant[]
@@ -83,7 +87,8 @@ export class KeptSessions {
   }
 
   /** Work on these blocks whose outcome is known, as one who had no part in it could be tried with. */
-  canary(revision: Revision, first: number, end: number, peer: PeerId, now: number, random: () => number): Job | undefined {
+  canary(revision: Revision, first: number, end: number, v: Volunteer, now: number, random: () => number): Job | undefined {
+    const { peer } = v
     const known = this.#jobs(now).filter(
       ({ job, of, checked, agreed, open }) =>
         job.revision === revision &&
@@ -92,6 +97,7 @@ export class KeptSessions {
         checked &&
         !open &&
         !of.wrong &&
+        mayServe(v, of.viewpoint) &&
         !of.participants.some((p) => p.peer === peer) &&
         !agreed.some((work) => work.peer === peer),
     )

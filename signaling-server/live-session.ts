@@ -7,6 +7,7 @@ import type { Manifest } from '../protocol/manifest.ts'
 import type { Sampling } from '../protocol/sampling.ts'
 import { linkEnds, promptLink, type Ticket } from '../protocol/ticket.ts'
 import type { Who } from './admission.ts'
+import type { Viewpoint } from './audience.ts'
 import type { CustodyLedger } from './custody-ledger.ts'
 import type { Done } from './settlement.ts'
 import type { Pace } from './stall.ts'
@@ -18,6 +19,8 @@ export interface Asked {
   readonly key: string
   /** Undefined where everybody counts by key alone. */
   readonly network: string | undefined
+  /** The project that it is for; the public where there is none. After the server's restart, what its requester says it is. */
+  readonly viewpoint?: Viewpoint
   /** What the requester calls it. Undefined after the server's restart, until it has said so. */
   readonly id: number | undefined
   readonly revision: Revision

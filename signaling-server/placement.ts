@@ -4,6 +4,7 @@
  */
 import type { Revision } from '../protocol/ids.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
+import { seenFrom, viewpointOf, viewpointsOf } from './audience.ts'
 import { missingSegments, nearestChain, type ChainLink } from './chain.ts'
 import { bytesNeeded, demandNow, holds, isCounted, rangeKey, type Model, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
 
@@ -46,8 +47,9 @@ export function place(
   if (wanted.length === 0) return { idle: 'This server has none of the models that you chose.' }
   let best: (Placement & { score: number }) | undefined
   let retryAt = Infinity
-  for (const swarm of wanted) {
-    const { model } = swarm
+  for (const { model, members } of wanted) {
+    // What those hold who serve nobody whom this one serves helps nobody here.
+    const swarm = { model, members: seenFrom(viewpointOf(volunteer), members) }
     const cover = coverage(swarm)
     const holders = heldBy(swarm).map((all) => all.length)
     const missing = new Set(missingSegments(model, [...swarm.members].filter(isCounted)))
@@ -76,7 +78,8 @@ export interface Move {
 /**
  * A model lacks a part and nobody is free: who takes its place, one move at a time. Its own replicas go first, handing on the
  * part that only they can leave to another; with 'auto' a holder takes on what lies beside its range. Another model's replicas
- * go only if with them this one is whole. No move makes any model lack more, so none is undone by the next.
+ * go only if with them this one is whole. No move makes any model lack more, so none is undone by the next. What a project lacks
+ * whose volunteers serve it alone, those volunteers move for.
  * @param awaited whether sessions under way wait for the model: then nobody's return is
  */
 export function move(
@@ -85,6 +88,24 @@ export function move(
   now: number,
   awaited: (revision: Revision) => boolean = () => false,
 ): Move | undefined {
+  for (const viewpoint of viewpointsOf(swarms.flatMap(({ members }) => [...members]))) {
+    const seen = swarms.map(({ model, members }) => ({ model, members: seenFrom(viewpoint, members) }))
+    const mine = (v: Volunteer) => viewpointOf(v) === viewpoint
+    const moved = moveOf(seen, mine, stages, now, awaited)
+    if (moved) return moved
+  }
+  return undefined
+}
+
+/** @param mine who is there for those who look at it so, and may move for them */
+function moveOf(
+  swarms: readonly Swarm[],
+  mine: (v: Volunteer) => boolean,
+  stages: StageCount,
+  now: number,
+  awaited: (revision: Revision) => boolean,
+): Move | undefined {
+  const mayMove = (v: Volunteer) => v.sessions === 0 && isCounted(v) && mine(v)
   const standing = (swarm: Swarm) => standingIn(swarm, now, awaited(swarm.model.revision))
   for (const swarm of swarms.toSorted((a, b) => demandNow(b.model, now) - demandNow(a.model, now))) {
     const { model } = swarm
@@ -96,22 +117,27 @@ export function move(
       const blocks = fits(volunteer, model, wider, now) ? wider : range
       return { volunteer, placement: { revision: model.revision, blocks } }
     }
-    const own = spares(swarm, chain)
-    const others = swarms.filter((other) => other !== swarm).flatMap((other) => spares(other, nearestChain(other.model, standing(other))))
-    const handed = handOver(chain, own, model, now).first ?? (stages === 'auto' ? extend(chain, missing, model, now) : undefined)
+    const own = spares(swarm, chain, mayMove)
+    const others = swarms
+      .filter((other) => other !== swarm)
+      .flatMap((other) => spares(other, nearestChain(other.model, standing(other)), mayMove))
+    const handed =
+      handOver(chain, own, model, now, mayMove).first ?? (stages === 'auto' ? extend(chain, missing, model, now, mayMove) : undefined)
     if (handed) return wide(handed.volunteer, handed.range)
-    const { first, whole } = handOver(chain, [...own, ...others], model, now)
+    const { first, whole } = handOver(chain, [...own, ...others], model, now, mayMove)
     if (first && whole) return wide(first.volunteer, first.range)
   }
   for (const swarm of swarms) {
-    const second = secondHolder(swarm, now)
+    const second = secondHolder(swarm, now, mayMove)
     if (second) return second
   }
   return undefined
 }
 
+type MayMove = (v: Volunteer) => boolean
+
 /** A part has one holder, and another part three: the one that can be spared there goes where a session would have nowhere to go on. */
-function secondHolder(swarm: Swarm, now: number): Move | undefined {
+function secondHolder(swarm: Swarm, now: number, mayMove: MayMove): Move | undefined {
   const { model } = swarm
   const held = heldBy(swarm)
   const holdersOf = (segment: BlockRange) => held[model.plan.indexOf(segment)] as Volunteer[]
@@ -137,15 +163,13 @@ function standingIn({ members }: Swarm, now: number, awaited: boolean): Voluntee
 const returning = (v: Volunteer, now: number) =>
   v.holding?.ready !== undefined && !v.paused && v.awaySince !== undefined && now - v.awaySince < returnMs
 
-const mayMove = (v: Volunteer) => v.sessions === 0 && isCounted(v)
-
 const fits = (v: Volunteer, model: Model, range: BlockRange, now: number) =>
   (v.models.length === 0 || v.models.includes(model.revision)) &&
   bytesNeeded(model.manifest, range) <= v.memoryBytes &&
   (v.failures.get(rangeKey(model.revision, range))?.until ?? 0) <= now
 
 /** Without them their model lacks no more. */
-function spares({ members }: Swarm, chain: readonly ChainLink[]): Volunteer[] {
+function spares({ members }: Swarm, chain: readonly ChainLink[], mayMove: MayMove): Volunteer[] {
   const needed = new Set(chain.map(({ holder }) => holder))
   return [...members].filter((v) => mayMove(v) && !needed.has(v))
 }
@@ -165,6 +189,7 @@ function handOver(
   free: readonly Volunteer[],
   model: Model,
   now: number,
+  mayMove: MayMove,
 ): { readonly first: Handed | undefined; readonly whole: boolean } {
   const rangeOf = new Map<Volunteer, BlockRange>()
   const holderOf = new Map<BlockRange, Volunteer>()
@@ -196,7 +221,13 @@ const holdsExactly = (v: Volunteer | undefined, { revision }: Model, { first, en
   v?.holding?.revision === revision && v.holding.blocks.first === first && v.holding.blocks.end === end
 
 /** A holder without a session that has room for what is missing beside its own range. */
-function extend(chain: readonly ChainLink[], missing: readonly BlockRange[], model: Model, now: number): Handed | undefined {
+function extend(
+  chain: readonly ChainLink[],
+  missing: readonly BlockRange[],
+  model: Model,
+  now: number,
+  mayMove: MayMove,
+): Handed | undefined {
   for (const { range, holder } of chain) {
     if (!holder || !mayMove(holder)) continue
     const wider = widen(holder, model, missing, range)

@@ -33,6 +33,18 @@ const migrations = [
    CREATE INDEX strike_by_peer ON strike (peer, at);
    CREATE TABLE evidence (session TEXT PRIMARY KEY, bytes BYTEA NOT NULL);
    CREATE TABLE standing (peer TEXT PRIMARY KEY, json TEXT NOT NULL);`,
+  `CREATE TABLE project (id TEXT PRIMARY KEY, json TEXT NOT NULL, version BIGINT NOT NULL, changed TIMESTAMPTZ NOT NULL);
+   CREATE INDEX project_by_change ON project (changed);
+   CREATE TABLE tally (id TEXT NOT NULL, counter TEXT NOT NULL, project TEXT NOT NULL, day BIGINT NOT NULL, amount BIGINT NOT NULL,
+     PRIMARY KEY (id, counter));
+   CREATE TABLE project_day (project TEXT NOT NULL, day BIGINT NOT NULL, counter TEXT NOT NULL, amount BIGINT NOT NULL,
+     PRIMARY KEY (project, day, counter));
+   CREATE FUNCTION count_tally() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+     INSERT INTO project_day AS counted VALUES (NEW.project, NEW.day, NEW.counter, NEW.amount)
+       ON CONFLICT (project, day, counter) DO UPDATE SET amount = counted.amount + excluded.amount;
+     RETURN NULL;
+   END $$;
+   CREATE TRIGGER tally_counts AFTER INSERT ON tally FOR EACH ROW EXECUTE FUNCTION count_tally();`,
 ]
 /** Of the lock under which the schema is changed; any number that nobody else takes. */
 const migrationLock = 7_236_415

@@ -3,12 +3,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startPostgres, type Postgres } from '../testing/postgres.ts'
 import { sampleCell as cell, sampleReceipt, sampleSession } from '../testing/sample-receipts.ts'
 import { killWhileSettling } from '../testing/settlements/kill-while-settling.ts'
+import { projectContract } from '../testing/project-contract.ts'
 import { busContract, storeContract } from '../testing/store-contract.ts'
 import { peerOf } from '../testing/swarms.ts'
 import { PostgresBus } from './postgres-bus.ts'
 import { PostgresOwnership } from './postgres-ownership.ts'
 import { migrate, openPool } from './postgres-pool.ts'
 import { PostgresStore } from './postgres-store.ts'
+import { PostgresProjects } from './projects/postgres-projects.ts'
 import type { Write } from './store.ts'
 
 /** Short, so that a dead server's cell is soon another's. */
@@ -26,11 +28,16 @@ async function server(url: string) {
   const name = `server-${processes++}`
   const pool = openPool(url, name, 8)
   await migrate(pool)
-  return { name, pool, store: new PostgresStore(pool, name), ownership: new PostgresOwnership(pool, name, 'http://here', leaseMs) }
+  const store = new PostgresStore(pool, name)
+  return { name, pool, store, projects: new PostgresProjects(pool), ownership: new PostgresOwnership(pool, name, 'http://here', leaseMs) }
 }
 
 describe('the PostgreSQL store', () => {
   storeContract(async () => {
+    const url = await postgres.database()
+    return { open: () => server(url), remove: async () => undefined }
+  })
+  projectContract(async () => {
     const url = await postgres.database()
     return { open: () => server(url), remove: async () => undefined }
   })

@@ -6,8 +6,17 @@ import type pg from 'pg'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import { asOutage, isOutage } from './postgres-pool.ts'
-import { auditColumns, conflictRule, quoted, rowOf, strikeColumns, workColumns, type Row, type Value } from './store-rows.ts'
-import { maxAuditsRead, unsettledReach, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
+import { auditColumns, conflictRule, quoted, rowOf, strikeColumns, workColumns, workSums, type Row, type Value } from './store-rows.ts'
+import {
+  maxAuditsRead,
+  unsettledReach,
+  type AuditEntry,
+  type Store,
+  type StrikeEntry,
+  type WorkEntry,
+  type WorkSum,
+  type Write,
+} from './store.ts'
 
 /** A database that restarts, or whose place another takes, is back by then; the same commit twice does no harm. */
 const retryForMs = 15_000
@@ -60,6 +69,10 @@ export class PostgresStore implements Store {
 
   work(peer: PeerId): Promise<WorkEntry[]> {
     return this.#read(`SELECT ${quoted(workColumns)} FROM work WHERE peer = $1 ORDER BY at, seq`, [peer])
+  }
+
+  workSums(peer: PeerId, since: number): Promise<WorkSum[]> {
+    return this.#read(workSums('$1', '$2'), [peer, since])
   }
 
   audits(of: { peer: PeerId } | { session: SessionId }, limit: number): Promise<AuditEntry[]> {

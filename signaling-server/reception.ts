@@ -5,6 +5,7 @@
 import { ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { ModelInfo, ServerMessage } from '../protocol/server-messages.ts'
+import type { Viewpoint } from './audience.ts'
 import type { Caller, Said } from './control-sockets.ts'
 import type { FellowSwarm } from './fellows.ts'
 
@@ -19,8 +20,8 @@ export interface ReceptionPorts {
   ownerOf(revision: Revision): Promise<string | undefined>
   /** Of these models (any, when there are none) the swarm elsewhere that needs a volunteer with so many bytes most. */
   neediest(models: readonly Revision[], memoryBytes: number): FellowSwarm | undefined
-  /** All models, whoever has their swarms. */
-  models(): readonly ModelInfo[]
+  /** All models, whoever has their swarms, as they are for whoever asks from there. */
+  models(viewpoint: Viewpoint): readonly ModelInfo[]
   /** The coordinator's. */
   receive(caller: Caller, message: Said): void
   proofs(peer: PeerId, bytes: Uint8Array): void
@@ -145,7 +146,7 @@ export class Reception {
     const { peer } = caller
     switch (message.t) {
       case 'models':
-        return void this.#ports.send(peer, { t: 'models', id: message.id, models: [...this.#ports.models()] })
+        return void this.#ports.send(peer, { t: 'models', id: message.id, models: [...this.#ports.models(caller.project?.id)] })
       case 'open':
         return this.#at(message.revision, caller, message, message.id)
       case 'adopt':

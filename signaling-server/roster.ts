@@ -10,7 +10,7 @@ import { leaseMs } from '../protocol/limits.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 import type { Backend } from '../protocol/ticket.ts'
 import { move, place, type Placement } from './placement.ts'
-import { rangeKey, type Model, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
+import { rangeKey, type Giving, type Model, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
 
 export interface RosterPorts {
   readonly stages: StageCount
@@ -102,8 +102,11 @@ export class Roster {
     return members.map((v) => v.peer)
   }
 
-  /** @param network the prefix of its address, where that counts */
-  offer(peer: PeerId, key: string, network: string | undefined, offer: Of<'offer'>): void {
+  /**
+   * @param network the prefix of its address, where that counts
+   * @param gives for which project, if any
+   */
+  offer(peer: PeerId, key: string, network: string | undefined, offer: Of<'offer'>, gives?: Giving): void {
     const { memoryBytes, power, backends, models, holding } = offer
     const known = this.#volunteers.get(peer)
     if (known && holding && known.holding?.lease === holding.lease && known.holding.ready) return this.#renewed(peer, holding.lease)
@@ -123,6 +126,7 @@ export class Roster {
       positions: 0,
       failures,
       ...(network === undefined ? {} : { network }),
+      ...(gives ? { gives } : {}),
     }
     this.#volunteers.set(peer, v)
     if (holding && this.#takeOver(v, holding)) return

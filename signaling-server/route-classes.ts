@@ -2,7 +2,7 @@
  * What each kind of route tells browsers about origins, caching and embedding: one table, so that no route has its own idea.
  */
 
-export const routeClasses = ['app', 'blob', 'engine', 'sdk', 'loader', 'frame', 'frame-files', 'api'] as const
+export const routeClasses = ['app', 'blob', 'engine', 'sdk', 'loader', 'frame', 'frame-files', 'api', 'project'] as const
 export type RouteClass = (typeof routeClasses)[number]
 
 const contentSecurityPolicy = [
@@ -79,12 +79,18 @@ export const routeHeaders: Readonly<Record<RouteClass, Readonly<Record<string, s
   /** Its scripts. A frame whose page took its origin away loads them as a stranger would, to say what is wrong. */
   'frame-files': { ...anyOrigin, ...isolatedFrame, 'content-security-policy': framePolicy, 'cache-control': immutable },
   api: { ...anyOrigin, 'cache-control': 'no-store' },
+  /** Projects: what manages them is a key in a header that no browser adds by itself, so any origin may ask. */
+  project: { ...anyOrigin, 'cache-control': 'no-store' },
 }
 
-/** Answer to a preflight: reading is all there is. */
-export const preflightHeaders = {
+/** Reading is all there is, but for projects. */
+export const allowedMethods = (route: RouteClass): readonly string[] =>
+  route === 'project' ? ['GET', 'HEAD', 'POST', 'PATCH', 'OPTIONS'] : ['GET', 'HEAD', 'OPTIONS']
+
+/** Answer to a preflight. */
+export const preflightHeaders = (route: RouteClass): Readonly<Record<string, string>> => ({
   'access-control-allow-origin': '*',
-  'access-control-allow-methods': 'GET, HEAD, OPTIONS',
-  'access-control-allow-headers': 'range, if-range, if-none-match, content-type',
+  'access-control-allow-methods': allowedMethods(route).join(', '),
+  'access-control-allow-headers': route === 'project' ? 'authorization, content-type' : 'range, if-range, if-none-match, content-type',
   'access-control-max-age': '86400',
-}
+})

@@ -4,6 +4,7 @@
  */
 import type { PeerId } from '../protocol/ids.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
+import { distance, seenFrom, type Viewpoint } from './audience.ts'
 import { cheapestChain, missingSegments, widestChain, type Piece } from './chain.ts'
 import { isServing, type Holding, type Model, type Ready, type Swarm, type Volunteer } from './swarm.ts'
 
@@ -18,6 +19,10 @@ export type Routing =
 
 /** What a choice of peers goes by besides their speed and room. */
 export interface Choice {
+  /** For whom it is: their own volunteers come first, the public's then, other projects' last. */
+  readonly viewpoint?: Viewpoint
+  /** Of those who may serve, the ones that others need more now. */
+  reserved?(v: Volunteer): boolean
   /** Peers that must not take part. */
   readonly without?: ReadonlySet<PeerId>
   /** Whose work may be part of an answer while others could do it; of those who have not proven themselves no more are taken than need be. */
@@ -34,6 +39,8 @@ export interface Choice {
 export const sessionsPerStage = 8
 /** Of these, places for requesters who have no session yet: nobody shuts the others out, whatever he opens. */
 export const keptPlaces = 2
+/** Of the places at a project's volunteers, those that nobody else gets. */
+export const keptForOwn = 2
 /** A hop in milliseconds, so that a longer chain must earn its keep. */
 const hopMs = 1
 /** No stage is quicker, whatever it says. */
@@ -48,6 +55,8 @@ const nearFactor = 2
 const dropCost = 1e6
 /** Above any speed and any number of stages that would have to begin anew. */
 const unprovenCost = 1e9
+/** Against who is not of the same project, twice against another project's: above any usual speed, and below a stage that would have to begin anew. */
+const distanceCost = 1e5
 /** A standby has computed the session's rows already. */
 const standbyFactor = 1e-3
 
@@ -57,7 +66,8 @@ export interface Serving extends Volunteer {
 
 /** @param places sessions that a stage may have, this one included */
 export function route({ model, members }: Swarm, maxPositions: number, places: number, choice: Choice): Routing {
-  const serving = [...members].filter((v): v is Serving => isServing(v) && !choice.without?.has(v.peer))
+  const { viewpoint, without, reserved } = choice
+  const serving = [...seenFrom(viewpoint, members)].filter((v): v is Serving => isServing(v) && !without?.has(v.peer))
   const missing = missingSegments(model, serving)
   if (missing.length > 0) return { missing }
   const end = model.manifest.blocks.length
@@ -70,9 +80,10 @@ export function route({ model, members }: Swarm, maxPositions: number, places: n
     )
     if (most < maxPositions) return { tooLong: true, most }
   }
-  const free = trusted.filter((v) => v.sessions < places && hasRoom(v, decoder, maxPositions))
+  const placesAt = (v: Serving) => (v.gives && v.gives.project !== viewpoint ? places - keptForOwn : places)
+  const free = trusted.filter((v) => v.sessions < placesAt(v) && hasRoom(v, decoder, maxPositions) && !reserved?.(v))
   const stages = cheapestChain<Serving>(
-    free.map((v) => pieceOf(v, stageCost(v, choice))),
+    free.map((v) => pieceOf(v, stageCost(v, choice) + distanceCost * distance(v, viewpoint))),
     end,
   )
   return stages ? { stages } : { full: true }
@@ -97,7 +108,8 @@ export function reroute({ model, members }: Swarm, { kept, maxPositions, maxRows
   const end = model.manifest.blocks.length
   const decoder = model.manifest.decoder !== undefined
   const staying = kept.filter((v): v is Serving => v.holding?.ready !== undefined)
-  const others = [...members].filter((v): v is Serving => isServing(v) && !choice.without?.has(v.peer) && !staying.includes(v as Serving))
+  const seen = seenFrom(choice.viewpoint, members)
+  const others = [...seen].filter((v): v is Serving => isServing(v) && !choice.without?.has(v.peer) && !staying.includes(v as Serving))
   const missing = missingSegments(model, [...staying, ...others])
   if (missing.length > 0) return { missing }
   const fit = others.filter((v) => v.holding.ready.rowLimit >= maxRows && (isStandby?.(v) === true || hasRoom(v, decoder, maxPositions)))
@@ -109,7 +121,8 @@ export function reroute({ model, members }: Swarm, { kept, maxPositions, maxRows
         const dropped = staying.filter((s) => overlap(s.holding.blocks, v.holding.blocks)).length
         const own =
           stageCost(v, choice) * (isStandby?.(v) ? standbyFactor : 1) * (v.network !== undefined && near.has(v.network) ? nearFactor : 1)
-        return pieceOf(v, own + dropped * dropCost + (choice.mayProduce?.(v.peer) === false ? unprovenCost : 0))
+        const away = isStandby?.(v) ? 0 : distanceCost * distance(v, choice.viewpoint)
+        return pieceOf(v, own + away + dropped * dropCost + (choice.mayProduce?.(v.peer) === false ? unprovenCost : 0))
       }),
     ],
     end,
@@ -117,7 +130,7 @@ export function reroute({ model, members }: Swarm, { kept, maxPositions, maxRows
   return stages ? { stages } : { full: true }
 }
 
-/** Whether a session would find a pipeline now, if nobody else were there: for the catalogue. */
+/** Whether a session would find a pipeline now among these, if nobody else were there: for the catalogue. */
 export const missingNow = (model: Model, members: Iterable<Volunteer>): BlockRange[] =>
   missingSegments(model, [...members].filter(isServing))
 

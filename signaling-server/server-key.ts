@@ -2,14 +2,13 @@
  * The server's own key, kept in `DIR/server-key.json` that only its owner can read. It signs tickets and receipts; keys that
  * came before stay listed, so that what they signed can still be checked.
  */
-import { chmod, link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { makeFolder } from '../models/folder.ts'
-import { toHex } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import { createIdentity, exportIdentity, importIdentity, type Identity } from '../protocol/keys.ts'
 import { publicKeySchema } from '../protocol/ticket.ts'
+import { placeSecret, replaceSecret } from './secret-file.ts'
 
 export interface ServerKey {
   readonly identity: Identity
@@ -36,14 +35,11 @@ export async function serverKey(directory: string, renew = false): Promise<Serve
   if (saved && !renew) return { identity: await importIdentity(saved), past: saved.past }
   const identity = await createIdentity(true)
   const past = saved ? [saved.publicKey, ...saved.past].slice(0, maxPast) : []
-  const partial = `${path}.${process.pid}-${toHex(crypto.getRandomValues(new Uint8Array(4)))}.partial`
+  const text = `${JSON.stringify({ ...(await exportIdentity(identity)), past })}\n`
   try {
-    await makeFolder(directory)
-    await writeFile(partial, `${JSON.stringify({ ...(await exportIdentity(identity)), past })}\n`, { mode: 0o600 })
-    // The mode above counts for a new file only.
-    await chmod(partial, 0o600)
-    if (renew) await rename(partial, path)
-    else if (!(await placed(partial, path))) return await serverKey(directory)
+    if (renew) await replaceSecret(path, text)
+    // Another process of this folder was first: its key is everybody's.
+    else if (!(await placeSecret(path, text))) return await serverKey(directory)
   } catch (cause) {
     if (cause instanceof ManyhandsError) throw cause
     throw new ManyhandsError(
@@ -53,19 +49,6 @@ export async function serverKey(directory: string, renew = false): Promise<Serve
     )
   }
   return { identity, past }
-}
-
-/** False when another process of this folder was first: its key is everybody's. */
-async function placed(partial: string, path: string): Promise<boolean> {
-  try {
-    await link(partial, path)
-    return true
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw cause
-  } finally {
-    await rm(partial, { force: true })
-  }
 }
 
 async function load(path: string): Promise<v.InferOutput<typeof savedSchema> | undefined> {

@@ -7,12 +7,13 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { openLibrary, type LibraryModel } from '../models/library.ts'
 import type { PeerId } from '../protocol/ids.ts'
 import { maxSignalBytes, maxSocketBytes } from '../protocol/limits.ts'
 import type { WellKnown } from '../protocol/server-messages.ts'
+import type { Viewpoint } from './audience.ts'
 import { Broker } from './broker.ts'
 import { catalogueOf } from './catalogue.ts'
 import { Cells } from './cells.ts'
@@ -24,12 +25,18 @@ import { Fellows } from './fellows.ts'
 import { createApp } from './http.ts'
 import { OfferedModels } from './library.ts'
 import { openListener, type Listener } from './listener.ts'
+import { LiveOverview } from './live-overview.ts'
 import { packageFiles } from './package-files.ts'
+import { operatorToken } from './projects/operator-token.ts'
+import { Projects } from './projects/projects.ts'
+import { projectRoutes } from './projects/routes.ts'
+import { Visits } from './projects/visits.ts'
 import { serverMetrics } from './server-metrics.ts'
 import { Reception } from './reception.ts'
 import { serverKey } from './server-key.ts'
 import type { StageCount } from './swarm.ts'
 import { iceServers, type IceOptions } from './turn.ts'
+import { firstOf, workDays } from './work-days.ts'
 
 export interface ServerOptions {
   /** Library of models, keys and database; made where it is not there. */
@@ -100,6 +107,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
   const url = options.url ?? `http://localhost:${listener.port}`
   const key = await serverKey(data, options.newKey)
   const { identity } = key
+  const token = await operatorToken(data)
   const boot = randomBytes(8).toString('hex')
   const database = await openDatabase({ data, database: options.database, name: boot, url })
   const { store, ownership } = database
@@ -109,9 +117,23 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
   // What peers wrote may stand in it: a line stays a line.
   const logLine = (line: string) => log(line.replace(/\p{Cc}+/gu, ' '))
 
+  const projects: Projects = await Projects.open({
+    store: database.projects,
+    now: Date.now,
+    uptime: () => performance.now(),
+    hint: () => void fellows.projectsChanged(),
+    changed: (id) => coordinator.projectChanged(id),
+    log: logLine,
+  })
+  const visits = new Visits({ store: database.projects, boot, now: Date.now, log: logLine })
+  const addressOf = (from: unknown) => clientAddress((from as HttpBindings).incoming, options.trustProxy)
+
   const coordinator: Coordinator = new Coordinator({
     identity,
     store,
+    audience: (project) => projects.audience(project),
+    keyRefusal: (keyed) => projects.refusal(keyed),
+    consented: (project, peer, network) => visits.consented(project, peer, network),
     stages: options.stages,
     anchors: options.anchors,
     serverKeys: () => fellows.keys,
@@ -129,6 +151,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
   const sockets: ControlSockets = new ControlSockets({
     serverKey: identity.publicKey,
     now: Date.now,
+    enter: (key, origin) => projects.enter(key, origin),
     welcome: (peer) => ({
       t: 'welcome',
       peer,
@@ -179,10 +202,12 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     keys: [identity.publicKey, ...key.past],
     swarms: () => coordinator.models(),
     libraryChanged: () => void offered.look(true),
+    projectsChanged: () => void projects.look(),
     serversChanged: () => sockets.sendAll({ t: 'servers', servers: [...fellows.servers] }),
   })
   /** Of the swarms that others have, what they say of them. */
-  const catalogue = () => catalogueOf(models, coordinator.models(), (revision) => fellows.swarm(revision), options.stages)
+  const catalogue = (viewpoint?: Viewpoint) =>
+    catalogueOf(models, coordinator.models(viewpoint), (revision) => fellows.swarm(revision), options.stages)
   const reception = new Reception({
     known: (revision) => models.some((m) => m.revision === revision),
     owned: (revision) => cells.epochOf(revision) !== undefined,
@@ -218,15 +243,31 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     manifests: '/manifests/',
     engine: `/ort/${ort.version}/`,
   })
+  const overview = new LiveOverview({ coordinator, models: () => catalogue(), now: Date.now, uptime: () => performance.now() })
   const metrics = serverMetrics({ coordinator, sockets, broker })
   const app = createApp({
     site: options.site ?? packageFiles.site,
     sdk: { dir: packageFiles.sdk, version: packageFiles.version },
-    widget: { dir: packageFiles.widget, project: () => undefined, visited: () => undefined },
+    widget: {
+      dir: packageFiles.widget,
+      project: (id) => projects.frame(id),
+      visited: (id, from) => visits.shown(id, addressOf(from)),
+    },
+    projects: projectRoutes({
+      projects,
+      store: database.projects,
+      operatorToken: token,
+      addressOf: (c) => addressOf(c.env),
+      now: Date.now,
+    }),
     ort,
     blob: (hash) => offered.blob(hash),
     manifest: (revision) => offered.manifest(revision),
-    models: catalogue,
+    models: () => catalogue(),
+    overview: {
+      network: () => overview.now(),
+      work: async (peer, days) => workDays(await store.workSums(peer, firstOf(days, Date.now()))),
+    },
     receipts: (request) => store.receipts(request),
     evidence: (session) => store.evidence(session),
     wellKnown,
@@ -258,6 +299,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
   const ticks = setInterval(() => {
     if (!cells.mayAct()) return
     coordinator.tick()
+    overview.tick()
     reception.lookAround()
   }, tickMs)
 
@@ -265,6 +307,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
   const close = async () => {
     draining = true
     offered.close()
+    projects.close()
     fellows.close()
     listener.close()
     const { peers, strangers } = sockets.stats()
@@ -274,6 +317,7 @@ async function serve(options: ServerOptions, listener: Listener): Promise<Runnin
     await coordinator.sessions.settleAll()
     await coordinator.trust.written()
     await cells.close()
+    await visits.close()
     await database.close()
     listener.closeAllConnections()
   }

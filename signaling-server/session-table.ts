@@ -10,6 +10,7 @@ import type { ServerMessage } from '../protocol/server-messages.ts'
 import { signTicket, type Ticket } from '../protocol/ticket.ts'
 import { CustodyLedger } from './custody-ledger.ts'
 import { stagePeers, whose, type Session } from './live-session.ts'
+import type { GaveFor } from './projects/tally.ts'
 import type { Choice } from './routing.ts'
 import type { Store } from './store.ts'
 import type { Swarm, Volunteer } from './swarm.ts'
@@ -24,6 +25,8 @@ export interface SessionsPorts {
   /** A model that is offered, with its volunteers. */
   swarm(revision: Revision): Swarm | undefined
   epochOf(revision: Revision): number
+  /** Of a volunteer, the project that it gives for, or gave for lately. */
+  readonly gaveFor: GaveFor
   send(peer: PeerId, message: ServerMessage): boolean
   /** Wall time in milliseconds since 1970: for what is signed. */
   now(): number
@@ -152,9 +155,10 @@ export class SessionTable {
   }
 
   /** What a choice of peers for it goes by. */
-  choice(s: Pick<Session, 'without'>): Choice {
+  choice(s: Pick<Session, 'without' | 'asked'>): Choice {
     const { trust, uptime, random } = this.ports
     return {
+      viewpoint: s.asked.viewpoint,
       without: s.without,
       mayProduce: (peer) => trust.mayProduce(peer),
       trustCost: (peer, onlineMs) => trust.routingCost(peer, onlineMs),

@@ -11,7 +11,8 @@ import { chunkRows, ticketMs } from '../protocol/limits.ts'
 import type { Ticket } from '../protocol/ticket.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import { Adoption } from './adoption.ts'
-import { AdmissionQueue } from './admission.ts'
+import { AdmissionQueue, patienceMs } from './admission.ts'
+import { distance, type Viewpoint } from './audience.ts'
 import { Failover } from './failover.ts'
 import { hostOf, isParty, whose, type Asked, type Session } from './live-session.ts'
 import { patientCommit } from './patient-commit.ts'
@@ -19,7 +20,7 @@ import { keptPlaces, route, sessionsPerStage, type Choice, type Serving } from '
 import { SessionTable, type SessionsPorts } from './session-table.ts'
 import { expectedRows, proofWaitMs, provisional } from './settlement.ts'
 import { Standbys } from './standbys.ts'
-import { addDemand } from './swarm.ts'
+import { addDemand, type Volunteer } from './swarm.ts'
 import type { EndedSession } from './trust-port.ts'
 
 /** How long the last stage's word is waited for once the requester is done: the two come by different sockets. */
@@ -81,7 +82,7 @@ export class Sessions {
       return this.#refuse(asked, new ManyhandsError('context-overflow', `${name} holds ${context} tokens, prompt and answer together.`))
     addDemand(model, this.#ports.uptime())
     const queue = this.#queue(asked.revision)
-    const place = queue.enter(whose(asked), asked, this.#ports.uptime())
+    const place = queue.enter(whose(asked), asked, this.#ports.uptime(), asked.viewpoint)
     if ('ahead' in place) {
       this.#drain(queue)
       if (queue.has(asked)) this.#tell(asked, (id) => ({ t: 'queued', id, ahead: place.ahead }))
@@ -133,10 +134,10 @@ export class Sessions {
   }
 
   /** Its requester is back, perhaps with the ticket that is being checked. */
-  reopen(peer: PeerId, message: Extract<ClientMessage, { t: 'reopen' }>): void {
+  reopen(peer: PeerId, message: Extract<ClientMessage, { t: 'reopen' }>, viewpoint?: Viewpoint): void {
     const checking = this.#adoption.checking(message.session)
-    if (checking) void checking.then(() => this.failover.reopen(peer, message))
-    else this.failover.reopen(peer, message)
+    if (checking) void checking.then(() => this.failover.reopen(peer, message, viewpoint))
+    else this.failover.reopen(peer, message, viewpoint)
   }
 
   /**
@@ -218,22 +219,44 @@ export class Sessions {
 
   // ------------------------------------------------------------------------------------------------------------------
 
-  /** Who has the fewest places goes first, so behind one that found no room only a smaller one can find some. */
+  /** Those who have lost patience; then each project's requests at its own volunteers; then everybody, but for those whom a project's requests wait for. */
   #drain(queue: AdmissionQueue<Asked>): void {
-    let fewest = Infinity
+    const now = this.#ports.uptime()
+    this.#turn(queue, undefined, (_, since) => now - since >= patienceMs)
+    const { projects } = queue
+    if (projects.size > 0)
+      this.#turn(
+        queue,
+        (asked) => (v) => distance(v, asked.viewpoint) > 0,
+        (line) => line !== undefined,
+      )
+    this.#turn(queue, (asked) => (v) => v.gives !== undefined && v.gives.project !== asked.viewpoint && queue.projects.has(v.gives.project))
+  }
+
+  /**
+   * Who has the fewest places goes first, so behind one of the same line that found no room only a smaller one can find some.
+   * @param reserved the volunteers that a request can't have now
+   */
+  #turn(
+    queue: AdmissionQueue<Asked>,
+    reserved?: (asked: Asked) => (v: Volunteer) => boolean,
+    among?: (line: Viewpoint, since: number) => boolean,
+  ): void {
+    const fewest = new Map<Viewpoint, number>()
     queue.drain(
       (asked) => {
-        if (asked.maxPositions >= fewest) return false
-        if (this.#admit(asked)) return true
-        fewest = asked.maxPositions
+        if (asked.maxPositions >= (fewest.get(asked.viewpoint) ?? Infinity)) return false
+        if (this.#admit(asked, reserved?.(asked))) return true
+        fewest.set(asked.viewpoint, asked.maxPositions)
         return false
       },
       (who) => this.#table.placesOf(who),
+      among,
     )
   }
 
   /** True when the request needs to wait no longer: it has a route, or will never have one. */
-  #admit(asked: Asked): boolean {
+  #admit(asked: Asked, reserved?: (v: Volunteer) => boolean): boolean {
     const swarm = this.#ports.swarm(asked.revision)
     if (!swarm) {
       this.#refuse(asked, new ManyhandsError('unknown-model', 'This model is no longer offered.'))
@@ -241,7 +264,7 @@ export class Sessions {
     }
     const { name } = swarm.model.manifest
     const places = sessionsPerStage - (whose(asked).some((who) => this.#table.placesOf(who) > 0) ? keptPlaces : 0)
-    const choice = this.#choice(asked)
+    const choice = { ...this.#choice(asked), ...(reserved ? { reserved } : {}) }
     const routing = route(swarm, asked.maxPositions, places, choice)
     if ('full' in routing) return false
     if ('stages' in routing) this.#start(asked, swarm.model.manifest, routing.stages, choice.without)
@@ -258,7 +281,8 @@ export class Sessions {
   }
 
   /** Apart from the other pipelines of a quorum, and in a correction without those who were wrong. */
-  #choice({ peer, apart, corrects }: Asked): Choice & { readonly without: Set<PeerId> } {
+  #choice(asked: Asked): Choice & { readonly without: Set<PeerId> } {
+    const { peer, apart, corrects } = asked
     const without = new Set<PeerId>()
     for (const session of apart ?? []) {
       const s = this.#table.get(session)
@@ -267,7 +291,7 @@ export class Sessions {
     }
     const corrected = corrects === undefined ? undefined : this.#table.over(corrects)
     if (corrected?.requester === peer) for (const other of corrected.wrong ?? []) without.add(other)
-    return { ...this.#table.choice({ without }), without }
+    return { ...this.#table.choice({ without, asked }), without }
   }
 
   #start(asked: Asked, manifest: Manifest, stages: readonly Serving[], without: Set<PeerId>): void {

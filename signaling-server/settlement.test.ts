@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { toHex } from '../protocol/bytes.ts'
+import type { PeerId, ProjectId } from '../protocol/ids.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import { checkReceipt, merkleRoot, receiptHash, type Receipt } from '../protocol/receipt.ts'
@@ -104,7 +105,14 @@ describe('work', () => {
 
 describe('a first receipt', () => {
   const nothingYet = { receipt: () => Promise.resolve(undefined) } as unknown as Store
-  const ports = { identity: undefined as unknown as Identity, store: nothingYet, trust: trustEverybody, now: () => 1_700_000_000_000 }
+  const ports = {
+    identity: undefined as unknown as Identity,
+    store: nothingYet,
+    trust: trustEverybody,
+    gaveFor: (peer: PeerId) => gaveFor.get(peer),
+    now: () => 1_700_000_000_000,
+  }
+  const gaveFor = new Map<PeerId, ProjectId>()
 
   async function first(change: Partial<EndedSession> = {}, store = nothingYet) {
     const { ticket, ledger, done, result } = await ended(stages, [16], 5)

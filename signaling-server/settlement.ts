@@ -13,6 +13,7 @@ import { answerLink, logitsLink, promptLink, sessionLinks, type Ticket } from '.
 import type { ExpectedRows } from './custody-check.ts'
 import type { CustodyLedger } from './custody-ledger.ts'
 import { stageChunks, stageJobs } from './audit-plan.ts'
+import { requestTallies, workTallies, type GaveFor } from './projects/tally.ts'
 import type { Store, Write } from './store.ts'
 import type { EndedSession, Trust } from './trust-port.ts'
 
@@ -45,6 +46,7 @@ export interface SettlementPorts {
   readonly identity: Identity
   readonly store: Store
   readonly trust: Pick<Trust, 'mayProduce'>
+  readonly gaveFor: GaveFor
   /** Wall time, ms since 1970. */
   now(): number
 }
@@ -52,9 +54,9 @@ export interface SettlementPorts {
 /** A session's first receipt, and all that is written with it. A correction's takes the place of what was found wrong. */
 export async function provisional(
   ended: EndedSession,
-  { identity, store, trust, now }: SettlementPorts,
+  { identity, store, trust, gaveFor, now }: SettlementPorts,
 ): Promise<{ readonly receipt: Receipt; readonly writes: readonly Write[] }> {
-  const { session, request, ledger, custody, done } = ended
+  const { session, request, asked, ledger, custody, done } = ended
   const { ticket, tickets } = ledger
   const at = now()
   const proofs = ledger.proofs()
@@ -87,7 +89,11 @@ export async function provisional(
   // Those who left in the middle have done what they did.
   for (const { peer, first, end, rows } of tickets.length > 1 ? await stageJobs(ledger) : [])
     if (!ticket.stages.some((s) => s.peer === peer && s.blocks[0] === first)) work(peer, first, end, rows)
-  return { receipt, writes }
+  // An answer that does another again was counted with it.
+  const answered = asked.viewpoint !== undefined && request === session && done.finish !== 'aborted' && done.finish !== 'error'
+  const peers = ticket.stages.map((s) => s.peer)
+  const requests = answered ? requestTallies(asked.viewpoint, session, peers, gaveFor, at) : []
+  return { receipt, writes: [...writes, ...workTallies(writes, gaveFor), ...requests] }
 }
 
 /** The successor of a session's first receipt, once its audits are over. */

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { Receipt } from '../protocol/receipt.ts'
 import { sampleHash, sampleReceipt, sampleSession, sampleWork } from '../testing/sample-receipts.ts'
 import { killWhileSettling } from '../testing/settlements/kill-while-settling.ts'
+import { projectContract } from '../testing/project-contract.ts'
 import { busContract, storeContract } from '../testing/store-contract.ts'
 import { peerOf } from '../testing/swarms.ts'
 import { memoryBus } from './bus.ts'
@@ -14,6 +15,10 @@ const folder = () => mkdtemp(join(tmpdir(), 'manyhands-store-'))
 
 describe('the SQLite store', () => {
   storeContract(async () => {
+    const directory = await folder()
+    return { open: async () => openEmbedded(directory, 'http://here'), remove: () => rm(directory, { recursive: true }) }
+  })
+  projectContract(async () => {
     const directory = await folder()
     return { open: async () => openEmbedded(directory, 'http://here'), remove: () => rm(directory, { recursive: true }) }
   })

@@ -9,8 +9,19 @@ import { asError, ManyhandsError } from '../protocol/errors.ts'
 import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { Ownership } from './ownership.ts'
-import { auditColumns, conflictRule, quoted, rowOf, strikeColumns, workColumns, type Row } from './store-rows.ts'
-import { maxAuditsRead, unsettledReach, type AuditEntry, type Store, type StrikeEntry, type WorkEntry, type Write } from './store.ts'
+import type { ProjectStore } from './projects/project-store.ts'
+import { projectsMigration, SqliteProjects } from './projects/sqlite-projects.ts'
+import { auditColumns, conflictRule, quoted, rowOf, strikeColumns, workColumns, workSums, type Row } from './store-rows.ts'
+import {
+  maxAuditsRead,
+  unsettledReach,
+  type AuditEntry,
+  type Store,
+  type StrikeEntry,
+  type WorkEntry,
+  type WorkSum,
+  type Write,
+} from './store.ts'
 
 type Database = InstanceType<typeof DatabaseSync>
 
@@ -47,11 +58,13 @@ const migrations = [
    CREATE INDEX strike_by_peer ON strike (peer, at);
    CREATE TABLE evidence (session TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
    CREATE TABLE standing (peer TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;`,
+  projectsMigration,
 ]
 
 export interface Embedded {
   readonly store: Store
   readonly ownership: Ownership
+  readonly projects: ProjectStore
 }
 
 /**
@@ -68,7 +81,7 @@ export function openEmbedded(directory: string, url: string): Embedded {
     migrate(db)
     db.exec('UPDATE epoch SET value = value + 1')
     const epoch = (db.prepare('SELECT value FROM epoch').get() as { value: number }).value
-    return { store: new SqliteStore(db, epoch), ownership: soleOwner(url, epoch) }
+    return { store: new SqliteStore(db, epoch), ownership: soleOwner(url, epoch), projects: new SqliteProjects(db) }
   } catch (cause) {
     db?.close()
     throw new ManyhandsError(
@@ -138,6 +151,10 @@ class SqliteStore implements Store {
 
   async work(peer: PeerId): Promise<WorkEntry[]> {
     return this.#db.prepare(`SELECT ${quoted(workColumns)} FROM work WHERE peer = ? ORDER BY at, seq`).all(peer)
+  }
+
+  async workSums(peer: PeerId, since: number): Promise<WorkSum[]> {
+    return this.#db.prepare(workSums('?', '?')).all(peer, since)
   }
 
   async audits(of: { peer: PeerId } | { session: SessionId }, limit: number): Promise<AuditEntry[]> {

@@ -6,6 +6,7 @@ import { toHex } from '../protocol/bytes.ts'
 import type { PeerId, SessionId } from '../protocol/ids.ts'
 import { signShadowTicket, type ShadowTicket } from '../protocol/shadow.ts'
 import { linkEnds, type TicketStage } from '../protocol/ticket.ts'
+import { seenFrom } from './audience.ts'
 import { answerFrom } from './audit-plan.ts'
 import { stagePeers, type Session } from './live-session.ts'
 import type { SessionTable } from './session-table.ts'
@@ -54,7 +55,8 @@ export class Standbys {
     const { ledger, asked, maxRows, manifest } = s
     const ticket = ledger?.ticket
     const index = ticket?.stages.findIndex((t) => t.peer === stage) ?? -1
-    const members = this.#table.ports.swarm(asked.revision)?.members
+    const everybody = this.#table.ports.swarm(asked.revision)?.members
+    const members = everybody && seenFrom(asked.viewpoint, everybody)
     if (!ticket || index < 0 || !members) return false
     // Whoever stands by for a last stage chooses tokens as it does: from the prompt's end on, which the answer's first chunk shows.
     const last = index === ticket.stages.length - 1

@@ -5,11 +5,12 @@
 import { utf8 } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import { maxEvidenceBytes, maxStandingBytes, maxWhyChars, type Write } from './store.ts'
+import { dayMs } from './work-days.ts'
 
 export type Value = string | number | Uint8Array
 
 export interface Row {
-  readonly table: 'receipt' | 'work' | 'audit' | 'strike' | 'evidence' | 'standing'
+  readonly table: 'receipt' | 'work' | 'audit' | 'strike' | 'tally' | 'evidence' | 'standing'
   /** Of one table always the same ones in the same order. */
   readonly columns: Readonly<Record<string, Value>>
   /** Column that finds a row which this one takes the place of; without it, the first one stands. */
@@ -37,6 +38,10 @@ export function rowOf(write: Write): Row {
       if (why.length > maxWhyChars) throw tooLarge('A strike’s reason', why.length, maxWhyChars, 'characters')
       return { table: 'strike', columns: { cause, peer, why, at } }
     }
+    case 'tally': {
+      const { id, counter, project, day, amount } = write.tally
+      return { table: 'tally', columns: { id, counter, project, day, amount } }
+    }
     case 'evidence': {
       const { session, evidence } = write
       if (evidence.length > maxEvidenceBytes) throw tooLarge('A session’s evidence', evidence.length, maxEvidenceBytes, 'bytes')
@@ -55,6 +60,11 @@ export const quoted = (columns: readonly string[]) => columns.map((column) => `"
 
 export const auditColumns = ['audit', 'session', 'revision', 'stage', 'first', 'end', 'peer', 'auditor', 'outcome', 'chunks', 'rows', 'at']
 export const workColumns = ['id', 'kind', 'peer', 'revision', 'first', 'end', 'rows', 'at']
+/** In the same words for every database; a sum of integers is one again. */
+export const workSums = (peer: string, since: string) =>
+  `SELECT CAST(at / ${dayMs} AS BIGINT) AS day, kind, CAST(sum(rows) AS BIGINT) AS rows, count(*) AS pieces
+   FROM work WHERE peer = ${peer} AND at >= ${since} GROUP BY 1, 2 ORDER BY 1, 2`
+
 export const strikeColumns = ['cause', 'peer', 'why', 'at']
 
 /** What an `INSERT` of such a row does when there is one already. */

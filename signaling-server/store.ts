@@ -2,7 +2,8 @@
  * The port to what must outlive a process. Asynchronous everywhere, so that an embedded database and one across a network are
  * used alike; every write names the cell and epoch it belongs to, so that a process that lost its cell can't write any more.
  */
-import type { PeerId, Revision, SessionId } from '../protocol/ids.ts'
+import type { PeerId, ProjectId, Revision, SessionId } from '../protocol/ids.ts'
+import type { Counters } from '../protocol/projects.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 
 export { maxEvidenceBytes } from '../protocol/evidence.ts'
@@ -22,6 +23,15 @@ export interface WorkEntry {
   readonly rows: number
   /** Since 1970, ms. */
   readonly at: number
+}
+
+/** All of a peer's work of one kind on one day. */
+export interface WorkSum {
+  /** Days since 1970, UTC. */
+  readonly day: number
+  readonly kind: WorkKind
+  readonly rows: number
+  readonly pieces: number
 }
 
 export type AuditOutcome = 'agreed' | 'lost' | 'auditor-lost' | 'split' | 'void'
@@ -56,6 +66,16 @@ export interface StrikeEntry {
   readonly at: number
 }
 
+/** Something that is counted of a project, once for its id and counter. */
+export interface Tally {
+  readonly id: string
+  readonly counter: keyof Counters
+  readonly project: ProjectId
+  /** Days since 1970, UTC. */
+  readonly day: number
+  readonly amount: number
+}
+
 /** Of what can stand in a table only once, the first that was written stands; so a commit sent twice changes nothing. */
 export type Write =
   /** One for each session, status and receipt superseded. */
@@ -66,6 +86,8 @@ export type Write =
   | { readonly t: 'audit'; readonly entry: AuditEntry }
   /** One for each cause and peer. */
   | { readonly t: 'strike'; readonly entry: StrikeEntry }
+  /** One for each id and counter. */
+  | { readonly t: 'tally'; readonly tally: Tally }
   /** What proves a session's receipt offline; one for each session. */
   | { readonly t: 'evidence'; readonly session: SessionId; readonly evidence: Uint8Array }
   /** A peer's trust, as JSON can carry it: takes the place of what stood there. */
@@ -95,6 +117,8 @@ export interface Store {
   unsettled(revision: Revision): Promise<Receipt[]>
   /** In the order of their time. */
   work(peer: PeerId): Promise<WorkEntry[]>
+  /** The same added up by day and kind, from a moment on (since 1970, ms). */
+  workSums(peer: PeerId, since: number): Promise<WorkSum[]>
   /** Of a peer that was audited or of a session; the latest first. */
   audits(of: { readonly peer: PeerId } | { readonly session: SessionId }, limit: number): Promise<AuditEntry[]>
   /** In the order of their time. */

@@ -3,8 +3,9 @@
  * carry. Plain data; placement.ts and routing.ts are functions of it, for the server and for a simulation alike.
  */
 import { splitStages } from '../models/split.ts'
-import type { PeerId, Revision } from '../protocol/ids.ts'
+import type { PeerId, ProjectId, Revision } from '../protocol/ids.ts'
 import type { BlockRange, Manifest } from '../protocol/manifest.ts'
+import type { Audience } from '../protocol/projects.ts'
 import type { Backend } from '../protocol/ticket.ts'
 
 export interface Model {
@@ -43,6 +44,8 @@ export interface Volunteer {
   readonly backends: readonly Backend[]
   /** Empty: any. */
   readonly models: readonly Revision[]
+  /** Whose requests come first here, or are the only ones; absent: the public's. */
+  gives?: Giving
   /** When it came. */
   readonly since: number
   /** Its offer stands: it takes an assignment now. */
@@ -62,6 +65,12 @@ export interface Volunteer {
   positions: number
   /** What failed here, by `rangeKey`. */
   readonly failures: Map<string, Failure>
+}
+
+/** What somebody who came by a project's widget gives, as the project has it now. */
+export interface Giving {
+  readonly project: ProjectId
+  readonly audience: Audience
 }
 
 export interface Failure {

@@ -11,6 +11,7 @@ import type { ServerMessage, StandingInfo } from '../protocol/server-messages.ts
 import type { Backend } from '../protocol/ticket.ts'
 import { Audits } from './audits.ts'
 import type { Named } from './custody-check.ts'
+import type { GaveFor } from './projects/tally.ts'
 import type { Serving } from './routing.ts'
 import { settleLeftOver } from './settlement-sweep.ts'
 import { Standings } from './standings.ts'
@@ -31,6 +32,7 @@ export interface TrustKeeperPorts {
   /** Who holds, or is loading, a part of a model. */
   members(revision: Revision): Iterable<Volunteer>
   volunteer(peer: PeerId): Volunteer | undefined
+  readonly gaveFor: GaveFor
   /** What it holds is over. */
   dismiss(peer: PeerId, reason: string): void
   /** Its requester is told; its correction must do without these. */

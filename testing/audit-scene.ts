@@ -108,6 +108,7 @@ export class AuditScene {
       standings: this.standings,
       serving: () => [...this.volunteers.values()].filter((v) => !this.gone.has(v.peer)),
       volunteer: (peer) => this.volunteers.get(peer),
+      gaveFor: (peer) => this.volunteers.get(peer)?.gives?.project,
       online: (peer) => !this.gone.has(peer),
       send: (peer, message) => this.#hear(peer, message),
       random: () => this.random(),

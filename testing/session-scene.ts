@@ -91,6 +91,7 @@ export class SessionScene {
       serverKeys: () => [server.publicKey],
       swarm: () => (this.offered ? { model, members: this.members } : undefined),
       epochOf: () => change.epoch ?? epoch,
+      gaveFor: (peer) => [...this.members].find((v) => v.peer === peer)?.gives?.project,
       send: (peer, message) => {
         if (this.gone.has(peer)) return false
         this.#told.push({ peer, message })

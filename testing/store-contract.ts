@@ -136,6 +136,31 @@ export function storeContract(make: () => Promise<Durable>): void {
       expect(await store.work(peerOf(1))).toEqual(entries)
     })
 
+    it('adds a peer’s work up by day and kind, from a day on', async () => {
+      const { store, epoch } = await start()
+      const day = 20_000
+      const at = (days: number, ms: number) => (day + days) * 86_400_000 + ms
+      const entries = [
+        work(1, { at: at(0, -1), rows: 7 }),
+        work(2, { at: at(0, 0), rows: 3 }),
+        work(3, { at: at(0, 5), rows: 4 }),
+        work(4, { at: at(0, 6), rows: 5, kind: 'audit' }),
+        work(5, { at: at(2, 0), rows: 6 }),
+        work(6, { at: at(2, 0), rows: 9, peer: peerOf(2) }),
+      ]
+      await store.commit(
+        cell,
+        epoch,
+        entries.map((entry) => ({ t: 'work', entry })),
+      )
+      expect(await store.workSums(peerOf(1), at(0, 0))).toEqual([
+        { day, kind: 'audit', rows: 5, pieces: 1 },
+        { day, kind: 'stage', rows: 7, pieces: 2 },
+        { day: day + 2, kind: 'stage', rows: 6, pieces: 1 },
+      ])
+      expect(await store.workSums(peerOf(3), 0)).toEqual([])
+    })
+
     it('gives the audits of a peer or of a session, the latest first, as many as are asked for; each is written once', async () => {
       const { store, epoch } = await start()
       const entries = [audit(1), audit(3), audit(2), audit(4, { session: sessionOf(1), peer: peerOf(3), outcome: 'lost' })]
