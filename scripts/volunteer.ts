@@ -13,6 +13,7 @@ Computes parts of other people's AI requests on this machine, until Ctrl-C.
 
   --server URL     the signaling server, such as http://localhost:8080
   --model MODEL    a model to serve, by name or revision, as often as needed; any by default
+  --project ID     a project whose requests are served first: p_…
   --memory MB      for weights and for the answers under way, at most (1024)
   --power P        share of time to compute, 0.1 to 1 (1)
   --threads N      of the processor; measured by default
@@ -42,6 +43,7 @@ const donation = join({
   maxMemory: numbers.memory * megabyte,
   power: numbers.power,
   weightsFolder: values.data,
+  ...(values.project === undefined ? {} : { project: values.project }),
   ...(numbers.threads === undefined ? {} : { threads: numbers.threads }),
 })
 
@@ -88,6 +90,7 @@ function parsed(args: readonly string[]) {
       options: {
         server: { type: 'string' },
         model: { type: 'string', multiple: true },
+        project: { type: 'string' },
         memory: { type: 'string', default: '1024' },
         power: { type: 'string', default: '1' },
         threads: { type: 'string' },

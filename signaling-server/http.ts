@@ -1,7 +1,6 @@
 /**
  * Everything the server answers over plain HTTP: first contact, models, blobs, the engine's files, receipts, health and the
- * site. Sockets are upgraded elsewhere. Reading is all there is, but for projects, which their
- * owners change (projects/routes.ts).
+ * site. Sockets are upgraded elsewhere. All of it reads; what changes anything is projects/routes.ts alone.
  */
 import { Hono, type Context } from 'hono'
 import { plainBytes } from '../protocol/bytes.ts'

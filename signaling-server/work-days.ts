@@ -20,4 +20,4 @@ export function workDays(sums: readonly WorkSum[]): WorkDay[] {
     .map(([, day]) => day)
 }
 
-const dateOf = (day: number) => new Date(day * dayMs).toISOString().slice(0, 10)
+export const dateOf = (day: number) => new Date(day * dayMs).toISOString().slice(0, 10)

@@ -13,7 +13,8 @@ import { routeHeaders } from '../route-classes.ts'
 import { checkedTerms, goodKeys, hashKey, isOwnerKey, rotated, sameHash, withNewOwner, type Project } from './project.ts'
 import type { Projects } from './projects.ts'
 import type { ProjectStore } from './project-store.ts'
-import { dateOf, dayOf } from './tally.ts'
+import { dateOf } from '../work-days.ts'
+import { dayOf } from './tally.ts'
 
 export interface ProjectRoutesDeps {
   readonly projects: Projects

@@ -6,7 +6,7 @@ import { conflictRule, quoted, rowOf } from '../store-rows.ts'
 import type { Tally } from '../store.ts'
 import type { Project } from './project.ts'
 import type { CountedDay, ProjectStore, StoredProject } from './project-store.ts'
-import { countersOf, daysOf, type CounterRow } from './tally.ts'
+import { countersOf, daysOf } from './tally.ts'
 
 export const projectsMigration = `
   CREATE TABLE project (id TEXT PRIMARY KEY, json TEXT NOT NULL, version INTEGER NOT NULL, changed INTEGER NOT NULL) STRICT;
@@ -84,8 +84,7 @@ export class SqliteProjects implements ProjectStore {
   }
 
   async days(id: ProjectId, since: number): Promise<CountedDay[]> {
-    const rows = this.#db.prepare('SELECT day, counter, amount FROM project_day WHERE project = ? AND day >= ?').all(id, since)
-    return daysOf(rows as unknown as (CounterRow & { day: number })[])
+    return daysOf(this.#db.prepare('SELECT day, counter, amount FROM project_day WHERE project = ? AND day >= ?').all(id, since))
   }
 }
 

@@ -5,13 +5,11 @@
 import type { PeerId, ProjectId, SessionId } from '../../protocol/ids.ts'
 import type { Counters } from '../../protocol/projects.ts'
 import type { Tally, Write } from '../store.ts'
+import { dayMs } from '../work-days.ts'
 import type { CountedDay } from './project-store.ts'
-
-const dayMs = 24 * 3600_000
 
 /** Days since 1970, UTC. */
 export const dayOf = (now: number): number => Math.floor(now / dayMs)
-export const dateOf = (day: number): string => new Date(day * dayMs).toISOString().slice(0, 10)
 
 /** Of a volunteer, the project that it gives for, or gave for lately. */
 export type GaveFor = (peer: PeerId) => ProjectId | undefined
