@@ -61,7 +61,7 @@ beforeAll(async () => {
     blob: (asked) => (asked === hash ? { path: join(dir, 'blob'), bytes: bytes.length } : undefined),
     manifest: (asked) => ((asked as string) === hash ? '{"v":1}' : undefined),
     models: () => Promise.reject(new Error('the disk is on fire')),
-    overview: { network: () => overview, work: async (peer, days) => (peer === hash ? [{ ...worked, pieces: days }] : []) },
+    overview: { network: () => overview, work: async (peer, days) => ((peer as string) === hash ? [{ ...worked, pieces: days }] : []) },
     receipts: async (asked) => (asked === session ? [{ v: 1, request: session } as Receipt, { v: 1, status: 'settled' } as Receipt] : []),
     evidence: async (asked) => (asked === session ? Uint8Array.of(1, 2, 3) : undefined),
     wellKnown: () => wellKnown,
