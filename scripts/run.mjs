@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { setUp } from './setup.mjs'
 import { say, SetupError } from './setup/steps.mjs'
 
-/** @type {Record<string, {file: string, needs?: {browser?: boolean, database?: boolean, site?: boolean}}>} */
+/** @type {Record<string, {file: string, needs?: import('./setup.mjs').Needs}>} */
 const commands = {
   bench: { file: '../bench/main.ts', needs: { browser: true, site: true } },
   chaos: { file: './chaos.ts', needs: { browser: true, database: true, site: true } },
@@ -13,11 +13,12 @@ const commands = {
   demo: { file: './demo.ts', needs: { browser: true, site: true } },
   gateway: { file: '../gateway/main.ts' },
   models: { file: './models.ts' },
+  package: { file: '../package/build.ts', needs: { site: true } },
   project: { file: './project.ts' },
   receipt: { file: './receipt.ts' },
   sim: { file: './simulate.ts' },
   start: { file: '../signaling-server/main.ts', needs: { site: true } },
-  test: { file: './test.ts', needs: { browser: true, database: true, site: true } },
+  test: { file: './test.ts', needs: { browser: true, database: true, package: true, site: true } },
   volunteer: { file: './volunteer.ts' },
 }
 

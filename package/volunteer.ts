@@ -1,0 +1,13 @@
+/**
+ * `manyhands/volunteer` for pages of any origin and any bundler: the compute worker's script is a string in here and starts
+ * from a blob, since a browser starts workers from a page's own origin alone. The page's policy must allow `worker-src blob:`.
+ */
+import { donateBy } from '../sdk/volunteer/in-page.ts'
+// Vite makes the default export.
+// oxlint-disable-next-line import/default
+import StageWorker from '../worker/entry.ts?worker&inline'
+
+export type { DonateOptions, Donation, DonationPhase, DonationState } from '../sdk/types.ts'
+
+/** Joins at once; what happens is told by the donation's `state` and `change` events. Never throws. Call it after the person said yes. */
+export const donate = donateBy(() => new StageWorker({ name: 'manyhands-stage' }))
