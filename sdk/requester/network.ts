@@ -39,11 +39,9 @@ import type { Feeds, MapItem, MapOptions, Mapping, OnMapError } from '../map-typ
 import type { Tensor } from 'onnxruntime-common'
 import { abortable } from './abortable.ts'
 import { Asking, type AskingPorts } from './asking.ts'
-import { embed } from './embed.ts'
 import { Generating } from './generation.ts'
 import { mapModel, RunMapping } from './map.ts'
 import { prepare } from './question.ts'
-import { runFeeds, runnable } from './run.ts'
 import type { Asker, Seat } from './seat.ts'
 import { Seats } from './seats.ts'
 import { NewsDesk, type SessionNews } from './session-news.ts'
@@ -162,8 +160,10 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     return new Generating(this, prepare(this, model, input, options), options)
   }
 
-  run(model: string, feeds: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
-    return runnable(this, model, options.signal).then((it) => runFeeds(this, it, feeds, options))
+  async run(model: string, feeds: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
+    // With onnxruntime's tensors, which who only chats does not load. So below.
+    const { runFeeds, runnable } = await import('./run.ts')
+    return runFeeds(this, await runnable(this, model, options.signal), feeds, options)
   }
 
   map<I = Feeds, E extends OnMapError = 'throw'>(
@@ -174,7 +174,8 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     return new RunMapping(() => mapModel(this, model, options.signal), inputs, options)
   }
 
-  embed(model: string, values: readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
+  async embed(model: string, values: readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
+    const { embed } = await import('./embed.ts')
     return embed(this, model, values, options)
   }
 
