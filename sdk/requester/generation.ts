@@ -12,7 +12,7 @@ import { follow } from './follow.ts'
 import type { Question } from './question.ts'
 import type { SessionSource } from './session-source.ts'
 import { TextQueue } from './text-queue.ts'
-import { TokenAsking, type TokensAgreed } from './token-asking.ts'
+import type { TokenAsking, TokensAgreed } from './token-asking.ts'
 
 export class Generating implements Generation {
   readonly settled: Promise<Receipt>
@@ -65,7 +65,8 @@ export class Generating implements Generation {
 
   async #follow(asked: Promise<Question>): Promise<Receipt> {
     try {
-      const question = await asked
+      // Not needed to connect, and here before the question is.
+      const [{ TokenAsking }, question] = await Promise.all([import('./token-asking.ts'), asked])
       this.#question = question
       return await follow<TokensAgreed>({
         ask: (corrects) => (this.#asking = new TokenAsking(this.#source, question, corrects, this.#queue.teller())),

@@ -41,7 +41,6 @@ import { abortable } from './abortable.ts'
 import { Asking, type AskingPorts } from './asking.ts'
 import { Generating } from './generation.ts'
 import { mapModel, RunMapping } from './map.ts'
-import { prepare } from './question.ts'
 import type { Asker, Seat } from './seat.ts'
 import { Seats } from './seats.ts'
 import { NewsDesk, type SessionNews } from './session-news.ts'
@@ -157,7 +156,8 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
   }
 
   generate(model: string, input: string | readonly Message[], options: GenerateOptions = {}): Generation {
-    return new Generating(this, prepare(this, model, input, options), options)
+    const question = import('./question.ts').then(({ prepare }) => prepare(this, model, input, options))
+    return new Generating(this, question, options)
   }
 
   async run(model: string, feeds: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
