@@ -1,35 +1,21 @@
 /** How the next answer is made sure of: the person's choice, for chats and pictures alike. */
+import { m } from '../../paraglide/messages.js'
 import type { Verification } from '../../../sdk/types.ts'
+import { said, type Said } from '../words/said.ts'
+
+const choice = <N extends string, P extends 1 | 2 | 3>(
+  name: N,
+  pipelines: P,
+  verify: Verification,
+  words: Readonly<Record<'title' | 'hint', () => string>>,
+): Said<'title' | 'hint'> & { readonly name: N; readonly pipelines: P; readonly verify: Verification } =>
+  said(words, { name, pipelines, verify })
 
 export const checkings = [
-  {
-    name: 'audit',
-    title: 'Checked afterwards',
-    hint: 'It starts at once. Others then compute parts of it again; what they find wrong is corrected here.',
-    verify: 'audit',
-    pipelines: 1,
-  },
-  {
-    name: 'two',
-    title: 'Two must agree',
-    hint: 'Two groups of volunteers who share nobody compute it. You see only what both came to.',
-    verify: { quorum: 2 },
-    pipelines: 2,
-  },
-  {
-    name: 'three',
-    title: 'Three must agree',
-    hint: 'Three groups of volunteers who share nobody compute it. You see only what all three came to.',
-    verify: { quorum: 3 },
-    pipelines: 3,
-  },
-] as const satisfies readonly {
-  readonly name: string
-  readonly title: string
-  readonly hint: string
-  readonly verify: Verification
-  readonly pipelines: number
-}[]
+  choice('audit', 1, 'audit', { title: m.playground_audit, hint: m.playground_audit_hint }),
+  choice('two', 2, { quorum: 2 }, { title: m.playground_two, hint: m.playground_two_hint }),
+  choice('three', 3, { quorum: 3 }, { title: m.playground_three, hint: m.playground_three_hint }),
+] as const
 
 export type Checking = (typeof checkings)[number]
 
