@@ -4,9 +4,19 @@
  */
 import { donateBy } from './volunteer/in-page.ts'
 
-export type { DonateOptions, Donation, DonationPhase, DonationState } from './types.ts'
+export { removeStored, stored, type Stored } from './volunteer/stored-weights.ts'
+export type {
+  DonateOptions,
+  Donation,
+  DonationPhase,
+  DonationState,
+  PauseCause,
+  PauseChoices,
+  TabDonateOptions,
+  TabDonation,
+} from './types.ts'
 
-/** Joins at once; what happens is told by the donation's `state` and `change` events. Never throws. */
+/** Joins at once, unless another tab of this browser gives; what happens is told by the donation's `state` and `change` events. Never throws. */
 export const donate = donateBy(
   () => new Worker(new URL('../worker/entry.ts', import.meta.url), { type: 'module', name: 'manyhands-stage' }),
 )

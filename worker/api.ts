@@ -38,6 +38,8 @@ export type StageEvent =
   | { readonly t: 'proof'; readonly proof: Bytes }
   | { readonly t: 'server'; readonly message: StageWord | ShadowWord }
   | { readonly t: 'stats'; readonly stats: NodeStats }
+  /** It still serves; told by a worker's clock, which runs on where a hidden page's timers are held back to one a minute. */
+  | { readonly t: 'beat' }
   /** The engine can't go on; a new worker is needed. */
   | { readonly t: 'lost'; readonly error: WireError }
 

@@ -6,6 +6,7 @@ import { rtcChannel } from '../link/channel.ts'
 import type { Fingerprints, LinkTerms } from '../link/peer-link.ts'
 import { asError, ManyhandsError, outcome, type Outcome } from '../protocol/errors.ts'
 import type { SessionId } from '../protocol/ids.ts'
+import { leaseMs } from '../protocol/limits.ts'
 import type { ShadowTicket } from '../protocol/shadow.ts'
 import type { Ticket } from '../protocol/ticket.ts'
 import type { StageApi, StageEvent, StageRequest } from './api.ts'
@@ -33,6 +34,7 @@ export class StageService implements StageApi {
   #power = 1
   #paused = false
   #statsTimer: ReturnType<typeof setTimeout> | undefined
+  #beats: ReturnType<typeof setInterval> | undefined
 
   constructor(loadStage: LoadStage) {
     this.#loadStage = loadStage
@@ -68,6 +70,7 @@ export class StageService implements StageApi {
       node.scheduler.setPower(this.#power)
       node.scheduler.setPaused(this.#paused)
       this.#node = node
+      this.#beats = setInterval(() => onEvent({ t: 'beat' }), leaseMs / 3)
       return engine.report
     })
   }
@@ -131,6 +134,7 @@ export class StageService implements StageApi {
 
   async stop(): Promise<void> {
     clearTimeout(this.#statsTimer)
+    clearInterval(this.#beats)
     this.#stopping.abort()
     this.#node?.stop(new ManyhandsError('peer-lost', 'A volunteer left.'))
     await this.#engine?.dispose()

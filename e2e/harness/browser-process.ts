@@ -77,6 +77,8 @@ export async function startBrowser(options: BrowserOptions = {}): Promise<Browse
     if (!context) throw new Error('Chromium started without a window.')
     // Without a default route Chromium names its addresses only to pages that may use camera and microphone.
     if (onLoopbackAlone()) await context.grantPermissions(['camera', 'microphone'])
+    // A machine that happens to run on its battery would pause every volunteer.
+    await context.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, 'getBattery'))
     const problems: string[] = []
     context.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
     context.on('weberror', (error) => problems.push(String(error.error())))

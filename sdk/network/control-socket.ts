@@ -7,7 +7,7 @@ import type { ClientMessage, HelloClaim } from '../../protocol/client-messages.t
 import { asError, fromWire, ManyhandsError } from '../../protocol/errors.ts'
 import { canonicalJson } from '../../protocol/hash.ts'
 import { signHex, type Identity } from '../../protocol/keys.ts'
-import { helloMs, maxSocketBytes } from '../../protocol/limits.ts'
+import { helloMs, leaseMs, maxSocketBytes } from '../../protocol/limits.ts'
 import { parseMessage, serverMessageSchema, type ServerMessage } from '../../protocol/server-messages.ts'
 import type { Deferred } from '../../link/deferred.ts'
 import { deferred } from '../../link/deferred.ts'
@@ -57,6 +57,8 @@ export class ControlSocket {
   /** Why it went down last. */
   #lostBecause: ManyhandsError | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** performance.now() of the last message. */
+  #heardAt = 0
   /** The move under way; a later one takes its place. */
   #moving: Promise<ServerInfo> | undefined
 
@@ -68,6 +70,7 @@ export class ControlSocket {
     this.#handlers = handlers
     this.#origin = typeof location === 'undefined' ? 'node' : location.origin
     this.#dial()
+    globalThis.addEventListener?.('online', this.#online)
   }
 
   get ready(): boolean {
@@ -128,7 +131,7 @@ export class ControlSocket {
    */
   async move(other: Promise<ServerInfo>): Promise<ServerInfo | undefined> {
     this.#down(new ManyhandsError('unavailable', 'Going on at another server.'))
-    clearTimeout(this.#timer)
+    this.#waitNoMore()
     this.#moving = other
     try {
       const info = await other
@@ -143,9 +146,16 @@ export class ControlSocket {
     }
   }
 
+  /** For who says something that is answered every third of a lease: a socket that is dead and does not know it is dialled again. */
+  check(): void {
+    if (this.#welcomed && performance.now() - this.#heardAt > leaseMs)
+      this.#retry(new ManyhandsError('unavailable', 'The server went silent.'))
+  }
+
   close(): void {
     this.#closed = true
-    clearTimeout(this.#timer)
+    globalThis.removeEventListener?.('online', this.#online)
+    this.#waitNoMore()
     this.#down(new ManyhandsError('closed', 'The connection was closed.'))
   }
 
@@ -156,6 +166,7 @@ export class ControlSocket {
     const slow = setTimeout(() => socket.close(), helloMs)
     socket.onmessage = (event: MessageEvent<unknown>) => {
       if (socket !== this.#socket) return
+      this.#heardAt = performance.now()
       this.#receive(event.data, slow).catch((thrown: unknown) => this.#retry(asError(thrown)))
     }
     socket.onclose = (event: CloseEvent) => {
@@ -217,7 +228,10 @@ export class ControlSocket {
     this.#down(reason)
     const pauseMs = this.#pauseMs * (0.5 + Math.random())
     this.#pauseMs = Math.min(longestPauseMs, this.#pauseMs * 2)
-    this.#timer = setTimeout(() => this.#dial(), pauseMs)
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#dial()
+    }, pauseMs)
     this.#handlers.lost(reason)
   }
 
@@ -225,6 +239,19 @@ export class ControlSocket {
   #outOfReach(): ManyhandsError {
     if (this.#lostBecause?.code === 'forbidden') return this.#lostBecause
     return new ManyhandsError('unavailable', 'The server is out of reach at the moment.')
+  }
+
+  /** The network is back: no reason to wait any longer. */
+  readonly #online = (): void => {
+    if (this.#timer === undefined) return
+    this.#waitNoMore()
+    this.#pauseMs = firstPauseMs
+    this.#dial()
+  }
+
+  #waitNoMore(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
   #down(reason: ManyhandsError): void {

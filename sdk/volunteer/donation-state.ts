@@ -11,6 +11,7 @@ export const loadingReasons: Readonly<Record<LoadProgress['phase'], string>> = {
 export const firstState = (power: number): DonationState => ({
   phase: 'connecting',
   reason: 'Saying hello to the server.',
+  reachable: false,
   peer: '',
   fetchedBytes: 0,
   storedBytes: 0,
@@ -20,6 +21,7 @@ export const firstState = (power: number): DonationState => ({
   steps: 0,
   rowsPerSecond: 0,
   busyMs: 0,
+  busyShare: 0,
   audits: 0,
   auditedRows: 0,
   sentBytes: 0,

@@ -21,6 +21,8 @@ type Assign = Extract<ServerMessage, { t: 'assign' }>
 /** Pause before trying again after a failure that trying again may mend; doubled each time, up to a minute. */
 const retryMs = 2_000
 const longestRetryMs = 60_000
+/** With nothing held. */
+const idle = { sessions: 0, rowsPerSecond: 0, busyShare: 0 }
 const finishingReason = 'Handing over the answers it holds, then it stops.'
 
 export class VolunteerDonation extends EventTarget implements Donation {
@@ -62,10 +64,13 @@ export class VolunteerDonation extends EventTarget implements Donation {
   }
 
   pause(reason = 'You paused it.'): void {
-    if (this.#ended || this.#pausedBecause !== undefined) return
+    if (this.#ended) return
+    const already = this.#pausedBecause !== undefined
     this.#pausedBecause = reason
-    this.#socket?.send({ t: 'pause', paused: true })
-    this.#stage?.api.setPaused(true)
+    if (!already) {
+      this.#socket?.send({ t: 'pause', paused: true })
+      this.#stage?.api.setPaused(true)
+    }
     this.#set({ phase: 'paused', reason })
   }
 
@@ -131,6 +136,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
         message: (message) => this.#message(message),
         lost: (reason) => {
           moves.lost()
+          this.#set({ reachable: false })
           if (this.#stage?.serving) this.#settle()
           else this.#set({ phase: 'connecting', reason: `${reason.message} Trying again.` })
         },
@@ -157,7 +163,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     const before = this.#welcome?.boot
     this.#welcome = welcome
     this.#welcomes += 1
-    this.#set({ peer: welcome.peer })
+    this.#set({ reachable: true, peer: welcome.peer })
     void this.#hub?.welcomed(welcome)
     this.#stage?.api.setServerKeys(welcome.serverKeys)
     if (this.#stage?.serving) void this.#back(this.#stage, before === welcome.boot)
@@ -245,6 +251,10 @@ export class VolunteerDonation extends EventTarget implements Donation {
       release: (channel) => this.#hub?.release(channel),
       state: () => this.#state,
       changed: (change) => this.#set(change),
+      beat: () => {
+        stage.renew()
+        this.#socket?.check()
+      },
       broke: (error) => void this.#broke(stage, error),
     })
     this.#stage = stage
@@ -279,7 +289,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#stage = undefined
     if (!stage) return
     await stage.end()
-    if (!this.#ended) this.#set({ phase: 'waiting', reason, sessions: 0, rowsPerSecond: 0 })
+    if (!this.#ended) this.#set({ phase: 'waiting', reason, ...idle })
   }
 
   // ---- State -------------------------------------------------------------------------------------------------------
@@ -320,7 +330,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
     this.#moves?.close()
     this.#socket?.close()
     this.#held?.release()
-    this.#set({ phase, reason, sessions: 0, rowsPerSecond: 0 })
+    this.#set({ phase, reason, ...idle })
   }
 
   #set(change: Partial<DonationState>): void {

@@ -6,7 +6,6 @@ import { asError, fromWire, unwrap, type ManyhandsError } from '../../protocol/e
 import type { Bytes } from '../../protocol/bytes.ts'
 import type { ClientMessage } from '../../protocol/client-messages.ts'
 import type { PeerId, Revision, SessionId } from '../../protocol/ids.ts'
-import { leaseMs } from '../../protocol/limits.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import type { ServerMessage } from '../../protocol/server-messages.ts'
 import type { StageApi, StageEvent, StageRequest } from '../../worker/api.ts'
@@ -31,6 +30,8 @@ export interface HeldStagePorts {
   /** Of the donation: the counters are kept there. */
   state(): DonationState
   changed(change: Partial<DonationState>): void
+  /** The compute side serves on: a third of a lease has passed since it last said so. */
+  beat(): void
   /** The compute side is gone; said also of a stage that was let go meanwhile. */
   broke(error: ManyhandsError): void
 }
@@ -49,12 +50,12 @@ export class HeldStage {
   readonly #ports: HeldStagePorts
   readonly #outbox = new Outbox()
   readonly #rate = new RateMeter()
+  readonly #busy = new RateMeter()
   readonly #work = new WorkReport()
   #lease: string
   /** Present once loaded. */
   #report: StageReport | undefined
   #loadStartedAt = 0
-  #renewal: ReturnType<typeof setInterval> | undefined
   /** It was let go: what its compute side still says counts no more. */
   #ended = false
 
@@ -106,14 +107,12 @@ export class HeldStage {
     this.#report = unwrap(await this.api.load({ ...terms, manifest, revision, range }, (event) => this.#event(event)))
   }
 
-  /** Loaded: tells the server so, and from then on that it still serves. @param lease where another one took the first one's place */
+  /** Loaded: tells the server so. @param lease where another one took the first one's place */
   ready(lease = this.#lease): void {
     const report = this.#report
     if (!report) return
     this.#lease = lease
     this.#ports.send({ t: 'ready', lease, ...served(report) })
-    clearInterval(this.#renewal)
-    this.#renewal = setInterval(() => this.renew(), leaseMs / 3)
     const { backend, threads, adapter, fallbackReason, fetchedBytes, storedBytes, notKept } = report
     this.#ports.changed({
       backend,
@@ -170,7 +169,6 @@ export class HeldStage {
   /** Lets go of it, in the middle of whatever runs. */
   async end(): Promise<void> {
     this.#ended = true
-    clearInterval(this.#renewal)
     this.#outbox.clear()
     await this.#host.end()
   }
@@ -179,6 +177,11 @@ export class HeldStage {
   async #pace(session: SessionId): Promise<void> {
     const pace = await this.api.probe(session)
     if (pace) this.#ports.send({ t: 'pace', session, ...pace })
+  }
+
+  #speed({ rows, busyMs }: Pick<DonationState, 'rows' | 'busyMs'>): Pick<DonationState, 'rowsPerSecond' | 'busyShare'> {
+    const now = performance.now()
+    return { rowsPerSecond: this.#rate.add(rows, now), busyShare: Math.min(1, this.#busy.add(busyMs, now) / 1000) }
   }
 
   #event(event: StageEvent): void {
@@ -203,7 +206,11 @@ export class HeldStage {
         if (event.message.t === 'done') this.#outbox.done(event.message)
         return void this.#ports.send(event.message)
       case 'stats':
-        return this.#ports.changed({ ...event.stats, rowsPerSecond: this.#rate.add(event.stats.rows, performance.now()) })
+        return this.#ports.changed({ ...event.stats, ...this.#speed(event.stats) })
+      case 'beat':
+        // Nothing is told while nothing happens: the speed has to fall all the same.
+        this.#ports.changed(this.#speed(this.#ports.state()))
+        return this.#ports.beat()
       case 'lost':
         return this.#ports.broke(fromWire(event.error))
     }

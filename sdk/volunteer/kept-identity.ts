@@ -44,6 +44,29 @@ export const browserIdentity: HoldIdentity = async () => {
   return visitor()
 }
 
+/** Ids of the keys that are kept here, of which none is made and nothing is stored: to show what they have earned. */
+export async function keptPeers(): Promise<string[]> {
+  try {
+    const known = await indexedDB.databases()
+    if (!known.some(({ name }) => name === databaseName)) return []
+    const database = await answered(open())
+    try {
+      const kept: unknown[] = await answered(database.transaction(storeName).objectStore(storeName).getAll())
+      return kept.filter(isIdentity).map(({ id }) => id)
+    } finally {
+      database.close()
+    }
+  } catch {
+    // No database, or one that can't be read: nothing is known of any.
+    return []
+  }
+}
+
+/** The keys are gone for good, and with them what they have earned. */
+export async function forgetIdentities(): Promise<void> {
+  await answered(indexedDB.deleteDatabase(databaseName))
+}
+
 /** Undefined when another tab has it. Held until it is released or the tab is gone. */
 function lock(name: string): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {

@@ -1,27 +1,38 @@
 /**
  * Fair turns: sessions with a step ready take turns, one step each, so a long prompt does not hold up another's answer. What is
  * computed again for audits waits until no answer has a step waiting.
- * The power setting is a duty cycle: after a run of t ms the scheduler rests t (1/power - 1).
+ * Between two steps it rests as the power setting says (duty.ts).
  */
 import type { SessionId } from '../../protocol/ids.ts'
+import { DutyCycle } from './duty.ts'
 
 /** Runs one step; resolves to the milliseconds it computed. Never rejects. */
 export type Job = () => Promise<number>
 
 /** Steps a session may have waiting: a prompt of 8,192 tokens in runs of 16, and some. */
 export const maxWaitingSteps = 1024
-/** Longest rest between two steps, so that a low power never looks like a dead peer. */
-const maxRestMs = 2_000
+
+/** While peers connect or tickets are checked: a handshake is some messages and signatures, each of which a run would hold up. */
+const giveWayMs = 20
+/** Nobody waits for the background: it waits for them until they are through, but not for ever. */
+const backgroundWaitsMs = 3_000
 
 type Lane = Map<SessionId, Job[]>
 
 export class Scheduler {
   readonly #live: Lane = new Map()
   readonly #background: Lane = new Map()
-  #power = 1
+  readonly #duty = new DutyCycle()
+  readonly #unsettled: () => boolean
   #paused = false
   #running = false
-  #rest: ReturnType<typeof setTimeout> | undefined
+  /** Ends the rest in hand. */
+  #wake: () => void = () => undefined
+
+  /** @param unsettled whether a peer is connecting or a ticket being checked */
+  constructor(unsettled: () => boolean = () => false) {
+    this.#unsettled = unsettled
+  }
 
   /** False when the session has too many steps waiting. */
   enqueue(session: SessionId, job: Job): boolean {
@@ -39,7 +50,8 @@ export class Scheduler {
   }
 
   setPower(power: number): void {
-    this.#power = Math.min(1, Math.max(0.05, power))
+    this.#duty.setPower(power, performance.now())
+    this.#wake()
   }
 
   setPaused(paused: boolean): void {
@@ -52,7 +64,7 @@ export class Scheduler {
     this.#paused = true
     this.#live.clear()
     this.#background.clear()
-    clearTimeout(this.#rest)
+    this.#wake()
   }
 
   #add(lane: Lane, session: SessionId, job: Job): boolean {
@@ -70,13 +82,33 @@ export class Scheduler {
     try {
       for (let next = this.#next(); next; next = this.#next()) {
         const ranMs = await next()
-        const restMs = Math.min(maxRestMs, ranMs * (1 / this.#power - 1))
-        if (restMs > 0) await new Promise<void>((resume) => (this.#rest = setTimeout(resume, restMs)))
+        this.#duty.ran(ranMs, performance.now())
+        const restMs = this.#duty.restMs(performance.now())
+        if (restMs > 0) await this.#rest(restMs)
         else if (this.#live.size + this.#background.size > 0) await messagesIn()
+        await this.#giveWay()
       }
     } finally {
       this.#running = false
     }
+  }
+
+  /** An answer's next step waits a moment for whoever connects; the background waits until they have. */
+  async #giveWay(): Promise<void> {
+    for (let waitedMs = 0; this.#unsettled() && waitedMs < backgroundWaitsMs; waitedMs += giveWayMs) {
+      if (this.#live.size > 0 ? waitedMs > 0 : this.#background.size === 0) return
+      await this.#rest(giveWayMs)
+    }
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 
   /** The first session's first job; that session then goes to the end of the line. */
