@@ -12,9 +12,9 @@ const maxTokens = 64
 const longPrompt = (words: number): readonly Message[] => [
   { role: 'user', content: `${Array.from({ length: words }, (_, i) => `word${i % 97}`).join(' ')}\n${story}` },
 ]
-/** Standbys have run the prompt by then, on one machine with all the others: here the stages' own work goes first. */
-const warmAt = 64
-const longTokens = 128
+/** Standbys have run the prompt by then, with all the others on one machine. */
+const warmAt = 112
+const longTokens = 192
 /** Of ten parts of time a slow one computes in one. */
 const slowTurnMs = 100
 const slowShare = 0.1

@@ -110,10 +110,12 @@ describe('[SH6] a standby', () => {
       const ticket = await make()
       const standby = stages + stage
       const ran: number[] = []
-      ;(engines[standby] as ToyEngine).before = ({ position, rows }) =>
-        void ran.push(...Array.from({ length: rows }, (_, i) => position + i))
+      const [begun, far, warm] = [deferred<void>(), deferred<void>(), deferred<void>()]
+      ;(engines[standby] as ToyEngine).before = ({ position, rows }) => {
+        ran.push(...Array.from({ length: rows }, (_, i) => position + i))
+        if (position > prompt.length + 33) warm.resolve()
+      }
       const tokens: number[] = []
-      const [begun, far] = [deferred<void>(), deferred<void>()]
       const asking = await ring.ask(ticket, (step) => {
         tokens.push(tokenOf(step))
         if (tokens.length === 1) begun.resolve()
@@ -125,7 +127,7 @@ describe('[SH6] a standby', () => {
       const source = (stage + stages - 1) % stages
       const shadow = await shadowTicket(ring, ticket, stage, prompt.length, { shadow: standby, source }, 'standby')
       void ring.nodes[standby]?.shadows.start(shadow)
-      await far.promise
+      await Promise.all([far.promise, warm.promise])
       ring.kill(stage)
       const held = ring.nodes[standby]?.probe(shadow.shadow)?.held ?? 0
       await ring.reroute(

@@ -5,8 +5,8 @@
 
 /** A round is late past this, and past `lateFactor` times the usual. */
 const lateMs = 1_500
-/** The same before any round was measured: a long prompt's first runs. */
-const firstLateMs = 4_000
+/** The same before any round was measured: a long prompt's runs queue at every stage, behind others' too. A frozen stage is found sooner, by its silence. */
+const firstLateMs = 10_000
 /** The same after a reroute: whoever is new runs all the rows so far. */
 const rerouteLateMs = 20_000
 const lateFactor = 6
