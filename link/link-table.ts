@@ -88,6 +88,11 @@ export class LinkTable {
     }
   }
 
+  /** Somebody is being connected to, or has yet to say who it is. */
+  get unsettled(): boolean {
+    return this.#wanted.size > 0 || [...this.#links.values()].some((link) => !link.ready)
+  }
+
   /** Those that can be used now. */
   ready(): Iterable<PeerLink> {
     return this.#ready.values()
