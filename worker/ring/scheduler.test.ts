@@ -34,6 +34,25 @@ describe('[SE3] turns', () => {
     expect(ran).toEqual(['a1', 'b1', 's1', 'a2', 's2', 's3'])
   })
 
+  it('[SH3] leave the background behind while a peer connects, and hold an answer up for a moment only', async () => {
+    let unsettled = true
+    const { ran, job, all } = record(5)
+    const scheduler = new Scheduler(() => unsettled)
+    scheduler.setPaused(true)
+    for (const name of ['s1', 's2']) scheduler.enqueueBackground(named('s'), job(name))
+    scheduler.enqueue(named('a'), async () => {
+      scheduler.enqueue(named('a'), async () => {
+        // The background's turn comes when the connection stands.
+        setTimeout(() => (unsettled = ran.push('stands') < 0))
+        return job('a2')()
+      })
+      return job('a1')()
+    })
+    scheduler.setPaused(false)
+    await all
+    expect(ran).toEqual(['a1', 'a2', 'stands', 's1', 's2'])
+  })
+
   it('are none for a session that was removed', async () => {
     const { ran, job, all } = record(1)
     const scheduler = new Scheduler()

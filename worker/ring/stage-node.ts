@@ -64,7 +64,7 @@ interface Early {
 
 export class StageNode {
   readonly links: LinkTable
-  readonly scheduler = new Scheduler()
+  readonly scheduler = new Scheduler(() => this.#opening.size > 0 || this.links.unsettled)
   /** What this peer computes again, and what it hands over for others to. */
   readonly shadows: Shadows
   readonly #feeds: Feeds
