@@ -9,6 +9,7 @@ import { canonicalJson } from '../protocol/hash.ts'
 import type { PeerId } from '../protocol/ids.ts'
 import { createIdentity, signHex, type Identity } from '../protocol/keys.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
+import { cats } from '../testing/projects.ts'
 import { ControlSockets, type Caller, type ControlLimits, type ControlPorts, type Said } from './control-sockets.ts'
 import { closeCodes } from './socket-close.ts'
 
@@ -116,7 +117,7 @@ class Client {
     return this.identity.id
   }
 
-  async hello(): Promise<void> {
+  async hello(projectKey?: string): Promise<void> {
     const { nonce, serverKey } = await this.told('challenge')
     const claim = { nonce, origin: 'node', expiresAt: now + 5_000, server: serverKey }
     const signature = await signHex(this.identity.privateKey, 'hello', utf8(canonicalJson(claim)))
@@ -129,6 +130,7 @@ class Client {
       expiresAt: claim.expiresAt,
       agent: 'test',
       signature,
+      ...(projectKey === undefined ? {} : { project: { key: projectKey } }),
     }
     this.say(this.said)
   }
@@ -170,6 +172,34 @@ class Client {
 }
 
 const network = (i: number) => `192.0.${i}.1`
+
+describe('a hello with a project’s key', () => {
+  const key = `mh_${'k'.repeat(43)}`
+  it('[PJ2] is for the project whose key it is, from where the page is', async () => {
+    const asked: unknown[] = []
+    const enter: ControlPorts['enter'] = (...from) => {
+      asked.push(from)
+      return { id: cats, hash: 'h' }
+    }
+    const { dial, seen } = await serve({}, { enter })
+    const client = await dial(home)
+    await client.hello(key)
+    await client.told('welcome')
+    client.say({ t: 'models', id: 1 })
+    await client.told('models')
+    expect(asked).toEqual([[key, undefined]])
+    expect(seen.said[0]?.caller.project).toEqual({ id: cats, hash: 'h' })
+  })
+
+  it('[PJ2] that is refused ends the connection with the reason, and nobody has joined', async () => {
+    const { dial, seen } = await serve()
+    const client = await dial(home)
+    await client.hello(key)
+    expect((await client.told('error')).error).toMatchObject({ code: 'forbidden', message: 'No.' })
+    await expect.poll(() => client.ended?.code, patient).toBe(closeCodes.unauthorized)
+    expect(seen.joined).toEqual([])
+  })
+})
 
 describe('[CS2] after a good hello', () => {
   it('a peer is welcome under its id, and what it says goes on with its key and network', async () => {

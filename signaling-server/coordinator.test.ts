@@ -15,9 +15,11 @@ import { serverMessageSchema, type ServerMessage } from '../protocol/server-mess
 import type { Ticket } from '../protocol/ticket.ts'
 import { fuzzRuns, seededRandom } from '../testing/fuzz.ts'
 import { peerOf, plainManifest, revisionOf } from '../testing/swarms.ts'
+import { cats } from '../testing/projects.ts'
 import type { Said } from './control-sockets.ts'
 import type { PublishedModel } from './catalogue.ts'
 import { Coordinator } from './coordinator.ts'
+import { endedReason } from './givers.ts'
 import { openEmbedded, type Embedded } from './sqlite-store.ts'
 
 const mega = 1_000_000
@@ -82,13 +84,14 @@ class Scene {
     })
   }
 
-  say(peer: PeerId, message: Said, network?: string): void {
+  say(peer: PeerId, message: Said, network?: string, project?: ProjectId): void {
     this.here.add(peer)
-    this.coordinator.receive({ peer, key: peer, network }, message)
+    const keyed = project && { project: { id: project, hash: '' } }
+    this.coordinator.receive({ peer, key: peer, network, ...keyed }, message)
   }
 
-  offer(peer: PeerId): void {
-    this.say(peer, { t: 'offer', models: [], memoryBytes: 20 * mega, power: 1, backends: ['wasm'] })
+  offer(peer: PeerId, project?: ProjectId): void {
+    this.say(peer, { t: 'offer', models: [], memoryBytes: 20 * mega, power: 1, backends: ['wasm'], ...(project ? { project } : {}) })
   }
 
   ready(peer: PeerId): void {
@@ -162,6 +165,82 @@ it('a key that comes again by another socket waits no more for what the one befo
   expect(s.coordinator.sessions.queued).toBeGreaterThan(0)
   s.coordinator.joined(bob)
   expect(s.coordinator.sessions.queued).toBe(0)
+})
+
+it('[PJ3] a model that a project’s own alone hold is there for the project, and for nobody else', () => {
+  const s = new Scene(1)
+  s.audiences.set(cats, 'only')
+  s.coordinator.setModels([published(1, 1)])
+  s.offer(ada, cats)
+  s.ready(ada)
+  expect(s.consents).toEqual([[cats, ada]])
+  expect(s.coordinator.models(cats).map((m) => m.availability)).toEqual(['available'])
+  expect(s.coordinator.models().map((m) => m.availability)).toEqual(['unavailable'])
+  const open = { t: 'open', id: 1, revision: revisionOf(1), maxPositions: 10, sampling } as const
+  s.say(bob, open)
+  expect(s.told.at(-1)).toMatchObject({ peer: bob, message: { t: 'error', error: { code: 'no-volunteers' } } })
+  s.say(bob, { t: 'models', id: 2 }, undefined, cats)
+  expect(s.told.at(-1)).toMatchObject({ message: { t: 'models', models: [{ availability: 'available', volunteers: 1 }] } })
+})
+
+it('[PJ4] a part that only a project’s own hold is given to the next who comes for everybody', () => {
+  const s = new Scene(2)
+  s.audiences.set(cats, 'only')
+  s.coordinator.setModels([published(1, 2)])
+  s.offer(ada, cats)
+  s.ready(ada)
+  s.offer(bob)
+  s.ready(bob)
+  s.offer(cyd)
+  s.ready(cyd)
+  const given = s.told.flatMap(({ peer, message }) => (message.t === 'assign' ? [[peer, message.blocks] as const] : []))
+  expect(given).toEqual([
+    [ada, [0, 1]],
+    [bob, [0, 1]],
+    [cyd, [1, 2]],
+  ])
+})
+
+it('[PJ5] a project that changes is served so from then on', () => {
+  const s = new Scene(1)
+  s.audiences.set(cats, 'only')
+  s.coordinator.setModels([published(1, 1)])
+  s.offer(ada, cats)
+  s.ready(ada)
+  const open = (id: number) => s.say(bob, { t: 'open', id, revision: revisionOf(1), maxPositions: 10, sampling })
+  open(1)
+  expect(s.told.at(-1)).toMatchObject({ message: { t: 'error', id: 1, error: { code: 'no-volunteers' } } })
+  s.audiences.set(cats, 'first')
+  s.coordinator.projectChanged(cats)
+  open(2)
+  expect(s.coordinator.sessions.live).toBe(1)
+})
+
+it('[PJ5] a project that ends takes no requests any more; its volunteers finish what they have, and are told why', () => {
+  const s = new Scene(1)
+  s.audiences.set(cats, 'first')
+  s.coordinator.setModels([published(1, 1)])
+  s.offer(ada, cats)
+  s.ready(ada)
+  const open = (id: number) => s.say(bob, { t: 'open', id, revision: revisionOf(1), maxPositions: 10, sampling }, undefined, cats)
+  open(1)
+  expect(s.coordinator.sessions.live).toBe(1)
+  s.audiences.delete(cats)
+  s.keyRefusal = new ManyhandsError('forbidden', 'The project Cats has ended.')
+  s.coordinator.projectChanged(cats)
+  s.pass(1_000)
+  open(2)
+  expect(s.told.at(-1)).toMatchObject({ peer: bob, message: { t: 'error', id: 2, error: { code: 'forbidden' } } })
+  expect(s.coordinator.sessions.live).toBe(1)
+  expect(s.leases.has(ada)).toBe(true)
+  s.say(bob, { t: 'close', id: 1 }, undefined, cats)
+  s.pass(10_000)
+  s.pass(1_000)
+  expect(s.leases.has(ada)).toBe(false)
+  s.offer(ada, cats)
+  expect(s.told.at(-1)).toMatchObject({ peer: ada, message: { t: 'idle', reason: endedReason } })
+  s.offer(ada)
+  expect(s.told.at(-1)).toMatchObject({ peer: ada, message: { t: 'assign' } })
 })
 
 it('a volunteer that did not offer a backend can’t be ready on it', () => {

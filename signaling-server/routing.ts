@@ -23,6 +23,8 @@ export interface Choice {
   readonly viewpoint?: Viewpoint
   /** Of those who may serve, the ones that others need more now. */
   reserved?(v: Volunteer): boolean
+  /** It has waited so long that nothing is kept from it for others any more. */
+  readonly patient?: boolean
   /** Peers that must not take part. */
   readonly without?: ReadonlySet<PeerId>
   /** Whose work may be part of an answer while others could do it; of those who have not proven themselves no more are taken than need be. */
@@ -80,7 +82,8 @@ export function route({ model, members }: Swarm, maxPositions: number, places: n
     )
     if (most < maxPositions) return { tooLong: true, most }
   }
-  const placesAt = (v: Serving) => (v.gives && v.gives.project !== viewpoint ? places - keptForOwn : places)
+  const keepsPlaces = (v: Serving) => !choice.patient && v.gives !== undefined && v.gives.project !== viewpoint
+  const placesAt = (v: Serving) => (keepsPlaces(v) ? places - keptForOwn : places)
   const free = trusted.filter((v) => v.sessions < placesAt(v) && hasRoom(v, decoder, maxPositions) && !reserved?.(v))
   const stages = cheapestChain<Serving>(
     free.map((v) => pieceOf(v, stageCost(v, choice) + distanceCost * distance(v, viewpoint))),

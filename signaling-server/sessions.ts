@@ -20,7 +20,7 @@ import { keptPlaces, route, sessionsPerStage, type Choice, type Serving } from '
 import { SessionTable, type SessionsPorts } from './session-table.ts'
 import { expectedRows, proofWaitMs, provisional } from './settlement.ts'
 import { Standbys } from './standbys.ts'
-import { addDemand, type Volunteer } from './swarm.ts'
+import { addDemand } from './swarm.ts'
 import type { EndedSession } from './trust-port.ts'
 
 /** How long the last stage's word is waited for once the requester is done: the two come by different sockets. */
@@ -219,34 +219,40 @@ export class Sessions {
 
   // ------------------------------------------------------------------------------------------------------------------
 
-  /** Those who have lost patience; then each project's requests at its own volunteers; then everybody, but for those whom a project's requests wait for. */
+  /** Those who have waited long; then each project's requests at its own volunteers; then everybody, but for those whom a project's requests wait for. */
   #drain(queue: AdmissionQueue<Asked>): void {
     const now = this.#ports.uptime()
-    this.#turn(queue, undefined, (_, since) => now - since >= patienceMs)
-    const { projects } = queue
-    if (projects.size > 0)
+    this.#turn(
+      queue,
+      () => ({ patient: true }),
+      (_, since) => now - since >= patienceMs,
+    )
+    if (queue.projects.size > 0)
       this.#turn(
         queue,
-        (asked) => (v) => distance(v, asked.viewpoint) > 0,
+        ({ viewpoint }) => ({ reserved: (v) => distance(v, viewpoint) > 0 }),
         (line) => line !== undefined,
       )
-    this.#turn(queue, (asked) => (v) => v.gives !== undefined && v.gives.project !== asked.viewpoint && queue.projects.has(v.gives.project))
+    this.#turn(queue, ({ viewpoint }) => {
+      const { projects } = queue
+      return { reserved: ({ gives }) => gives !== undefined && gives.project !== viewpoint && projects.has(gives.project) }
+    })
   }
 
   /**
    * Who has the fewest places goes first, so behind one of the same line that found no room only a smaller one can find some.
-   * @param reserved the volunteers that a request can't have now
+   * @param terms on which a request is let in now
    */
   #turn(
     queue: AdmissionQueue<Asked>,
-    reserved?: (asked: Asked) => (v: Volunteer) => boolean,
+    terms: (asked: Asked) => Pick<Choice, 'reserved' | 'patient'>,
     among?: (line: Viewpoint, since: number) => boolean,
   ): void {
     const fewest = new Map<Viewpoint, number>()
     queue.drain(
       (asked) => {
         if (asked.maxPositions >= (fewest.get(asked.viewpoint) ?? Infinity)) return false
-        if (this.#admit(asked, reserved?.(asked))) return true
+        if (this.#admit(asked, terms(asked))) return true
         fewest.set(asked.viewpoint, asked.maxPositions)
         return false
       },
@@ -256,7 +262,7 @@ export class Sessions {
   }
 
   /** True when the request needs to wait no longer: it has a route, or will never have one. */
-  #admit(asked: Asked, reserved?: (v: Volunteer) => boolean): boolean {
+  #admit(asked: Asked, terms: Pick<Choice, 'reserved' | 'patient'>): boolean {
     const swarm = this.#ports.swarm(asked.revision)
     if (!swarm) {
       this.#refuse(asked, new ManyhandsError('unknown-model', 'This model is no longer offered.'))
@@ -264,7 +270,7 @@ export class Sessions {
     }
     const { name } = swarm.model.manifest
     const places = sessionsPerStage - (whose(asked).some((who) => this.#table.placesOf(who) > 0) ? keptPlaces : 0)
-    const choice = { ...this.#choice(asked), ...(reserved ? { reserved } : {}) }
+    const choice = { ...this.#choice(asked), ...terms }
     const routing = route(swarm, asked.maxPositions, places, choice)
     if ('full' in routing) return false
     if ('stages' in routing) this.#start(asked, swarm.model.manifest, routing.stages, choice.without)

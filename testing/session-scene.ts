@@ -9,6 +9,7 @@ import { createIdentity, type Identity } from '../protocol/keys.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 import type { Ticket } from '../protocol/ticket.ts'
 import type { Asked } from '../signaling-server/live-session.ts'
+import type { ProjectStore } from '../signaling-server/projects/project-store.ts'
 import { Sessions } from '../signaling-server/sessions.ts'
 import { openEmbedded } from '../signaling-server/sqlite-store.ts'
 import type { Store } from '../signaling-server/store.ts'
@@ -34,6 +35,7 @@ export let requester: Identity
 export let stageKeys: [Identity, Identity, Identity, Identity]
 export let store: Store
 export let epoch: number
+export let projects: ProjectStore
 
 /** Keys once for a file, a store of its own for every test. */
 export function useSessionScene(): void {
@@ -51,6 +53,7 @@ export function useSessionScene(): void {
     const directory = await mkdtemp(join(tmpdir(), 'manyhands-sessions-'))
     const embedded = openEmbedded(directory, '')
     store = embedded.store
+    projects = embedded.projects
     epoch = (await embedded.ownership.ownerOf(model.revision))?.epoch ?? 0
     return async () => {
       await store.close().catch(() => undefined)
