@@ -14,7 +14,8 @@ import type { OnProgress } from './progress.ts'
 const help = `Usage: manyhands models COMMAND [--data DIR]
        npm run models -- COMMAND [--data DIR]     in a clone
 
-  add NAME|FILE           add a model of the catalogue, or a GGUF or ONNX file
+  add NAME|FILE           add a model of the catalogue, or a GGUF, safetensors or ONNX file
+                          (a safetensors file with its config.json and tokenizer.json beside it)
                           [--name NAME] [--title TEXT] [--license SPDX] for a file
                           [--dim NAME=SIZE] size of a symbolic dimension of an ONNX model in its check run, as often as needed
   list                    models in the library, and those that the catalogue offers

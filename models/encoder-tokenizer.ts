@@ -23,16 +23,31 @@ const probe = 'a'
  * @throws ManyhandsError bad-model
  */
 export function createEncoderTokenizer(json: Uint8Array, config: Uint8Array): EncoderTokenizer {
-  const tokenizer = parse(json, config)
-  const bare = (text: string) => (text === '' ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids)
+  const { tokenizer, lowers } = parse(json, config)
+  // Lowered alone a final sigma is one like any other, and so it was when the vocabulary was made; JavaScript lowers it by its place.
+  const bare = (text: string) =>
+    text === '' ? [] : tokenizer.encode(lowers ? text.replaceAll('Σ', 'σ') : text, { add_special_tokens: false }).ids
   const { before, after } = marks(tokenizer.encode(probe).ids, bare(probe))
   return {
     encode(text, maxTokens) {
-      const ids = bare(text)
       const room = Math.max(0, maxTokens - before.length - after.length)
-      return { ids: [...before, ...ids.slice(0, room), ...after], cut: ids.length > room }
+      for (let chars = firstChars; ; chars *= 4) {
+        const end = wordEnd(text, chars)
+        const ids = bare(text.slice(0, end))
+        if (ids.length <= room && end < text.length) continue
+        return { ids: [...before, ...ids.slice(0, room), ...after], cut: ids.length > room }
+      }
     },
   }
+}
+
+/** Of a long text a part is looked at first: this is more than most models read. No tokenizer of words looks across a space. */
+const firstChars = 4096
+
+function wordEnd(text: string, from: number): number {
+  const space = /\s/g
+  space.lastIndex = from
+  return space.exec(text)?.index ?? text.length
 }
 
 function marks(marked: readonly number[], bare: readonly number[]) {
@@ -41,10 +56,20 @@ function marks(marked: readonly number[], bare: readonly number[]) {
   return { before: marked.slice(0, at), after: marked.slice(at + bare.length) }
 }
 
-function parse(json: Uint8Array, config: Uint8Array): Tokenizer {
+interface Normalizer {
+  readonly type: string
+  readonly lowercase?: boolean
+  readonly normalizers?: readonly Normalizer[]
+}
+
+const lowersText = (normalizer: Normalizer | null | undefined): boolean =>
+  normalizer?.type === 'Lowercase' || normalizer?.lowercase === true || (normalizer?.normalizers ?? []).some(lowersText)
+
+function parse(json: Uint8Array, config: Uint8Array): { tokenizer: Tokenizer; lowers: boolean } {
   try {
-    const file = JSON.parse(fromUtf8(json)) as object
-    return new Tokenizer({ ...file, truncation: null, padding: null }, JSON.parse(fromUtf8(config)) as object)
+    const file = JSON.parse(fromUtf8(json)) as { readonly normalizer?: Normalizer | null }
+    const tokenizer = new Tokenizer({ ...file, truncation: null, padding: null }, JSON.parse(fromUtf8(config)) as object)
+    return { tokenizer, lowers: lowersText(file.normalizer) }
   } catch (cause) {
     throw new ManyhandsError('bad-model', "The model's tokenizer files can't be read: import the model again.", { cause })
   }

@@ -1,10 +1,13 @@
 /**
- * A GGUF or ONNX file into a published model: reads it, cuts it, writes shards and the weightless graph as blobs, computes the
+ * A GGUF, safetensors or ONNX file into a published model: reads it, cuts it, writes shards and the weightless graph as blobs, computes the
  * golden activations, and hands back the manifest. The same file gives the same manifest, whoever imports it.
  */
+import { basename, dirname, resolve } from 'node:path'
 import { type Bytes } from '../protocol/bytes.ts'
 import { ManyhandsError } from '../protocol/errors.ts'
 import { parseManifest, type BlobRef, type Manifest } from '../protocol/manifest.ts'
+import { bertModel } from './bert.ts'
+import { besideOf, besidePath } from './beside.ts'
 import type { BlobFolder } from './blob-store.ts'
 import { bytesSource, fileSource } from './byte-source.ts'
 import { readGguf } from './gguf.ts'
@@ -15,6 +18,7 @@ import { llamaModel } from './llama.ts'
 import type { Model, Tensor } from './onnx/model.ts'
 import { writeModel } from './onnx/write.ts'
 import type { OnProgress } from './progress.ts'
+import { isSafetensors, readSafetensors } from './safetensors.ts'
 import { shardLayout, type ShardLayout } from './shard-layout.ts'
 import type { SourceModel } from './source-model.ts'
 
@@ -29,6 +33,8 @@ export interface ImportOptions {
   readonly license?: string
   readonly origin?: string
   readonly task?: Manifest['task']
+  /** Files that a safetensors file needs beside it (`config.json`, `tokenizer.json` …), by name; from its folder when absent. */
+  readonly beside?: Readonly<Record<string, Bytes>>
   /** Small files for the task's own code, by name. */
   readonly files?: Readonly<Record<string, Bytes>>
   /** Sizes of the inputs' symbolic dimensions in the golden run, by name. */
@@ -42,7 +48,7 @@ export interface ImportOptions {
  * @throws ManyhandsError bad-model, unsupported, not-found, no-space, engine-failed, not-finite, aborted
  */
 export async function importModel(file: string | Bytes, blobs: BlobFolder, options: ImportOptions = {}): Promise<Manifest> {
-  const source = await readSource(file)
+  const source = await readSource(file, options.beside)
   try {
     return await publishSource(source, blobs, { ...options, name: options.name ?? asName(source.name) })
   } finally {
@@ -53,12 +59,22 @@ export async function importModel(file: string | Bytes, blobs: BlobFolder, optio
 /** An ONNX file is read whole: protocol buffers stop at 2 GiB, and larger weights lie in files beside it. */
 const maxOnnxBytes = 2 ** 31
 
-/** A model's graph and where its weights are, to be closed. @throws ManyhandsError bad-model, unsupported or not-found */
-export async function readSource(file: string | Bytes): Promise<SourceModel> {
+/**
+ * A model's graph and where its weights are, to be closed.
+ * @param files beside a safetensors file; from its folder when absent
+ * @throws ManyhandsError bad-model, unsupported or not-found
+ */
+export async function readSource(file: string | Bytes, files?: Readonly<Record<string, Bytes>>): Promise<SourceModel> {
   const bytes = typeof file === 'string' ? await fileSource(file) : bytesSource(file)
   try {
     const isGguf = bytes.size >= 4 && new TextDecoder().decode(await bytes.read(0, 4)) === 'GGUF'
     if (isGguf) return await llamaModel(await readGguf(bytes), bytes)
+    if (await isSafetensors(bytes)) {
+      const beside = files || typeof file !== 'string' ? besideOf(files ?? {}) : besidePath(file)
+      const model = await bertModel(await readSafetensors(bytes), bytes, beside)
+      // The file itself is called model.safetensors everywhere.
+      return typeof file === 'string' ? { ...model, name: basename(dirname(resolve(file))) } : model
+    }
     if (bytes.size > maxOnnxBytes) throw new ManyhandsError('bad-model', `${bytes.name} is larger than an ONNX file can be.`)
     const model = await onnxModel(await bytes.read(0, bytes.size), typeof file === 'string' ? file : undefined)
     await bytes.close()
@@ -111,6 +127,7 @@ async function publishSource(
     blocks: blocksOfManifest(cut, layout),
     shards,
     ...(source.decoder ? { decoder: source.decoder } : {}),
+    ...(source.embedding ? { embedding: source.embedding } : {}),
     ...(tokenizer ? { tokenizer } : {}),
     ...(files ? { files } : {}),
     golden,

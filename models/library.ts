@@ -17,7 +17,7 @@ import { makeFolder } from './folder.ts'
 import { importerVersion, importModel, type ImportOptions } from './import.ts'
 import type { OnProgress } from './progress.ts'
 import { publish, publisherIdentity } from './publisher.ts'
-import { fetchFile } from './sources.ts'
+import { fetchFiles } from './sources.ts'
 
 export interface LibraryModel {
   readonly revision: Revision
@@ -45,7 +45,7 @@ export interface Library {
   manifestPath(revision: Revision): string
   /** A model of the catalogue: fetched, imported, signed. What this importer made of it already stays, what an older one made is replaced. @throws ManyhandsError unknown-model, unavailable, no-space, aborted */
   add(name: string, options?: AddOptions): Promise<LibraryModel>
-  /** A GGUF or ONNX file (a path, or its bytes). @throws ManyhandsError bad-model, unsupported, not-found, no-space, aborted */
+  /** A GGUF, safetensors or ONNX file (a path, or its bytes). @throws ManyhandsError bad-model, unsupported, not-found, no-space, aborted */
   addFile(file: string | Bytes, options?: AddOptions & ImportOptions): Promise<LibraryModel>
   /** Removes a model and the blobs that no other one uses. @throws ManyhandsError unknown-model */
   remove(revision: Revision): Promise<void>
@@ -125,12 +125,25 @@ class FolderLibrary implements Library {
     const known = made.find(({ source }) => source === wanted)
     if (known) return known.model
     const downloads = join(this.directory, 'downloads')
-    const weights = await fetchFile(entry.weights, downloads, options)
-    const files: Record<string, Bytes> = {}
-    for (const [file, wanted] of Object.entries(entry.files ?? {}))
-      files[file] = new Uint8Array(await readFile(await fetchFile(wanted, downloads, options)))
-    const { title, license, origin, task, goldenDims } = entry
-    const described: ImportOptions = { name: entry.name, title, license, origin, task, files, ...(goldenDims ? { goldenDims } : {}) }
+    const { beside = {}, files = {}, title, license, origin, task, goldenDims } = entry
+    const [weights = '', ...paths] = await fetchFiles(
+      [entry.weights, ...Object.values(beside), ...Object.values(files)],
+      downloads,
+      options,
+    )
+    const bytes = await Promise.all(paths.map(async (path): Promise<Bytes> => new Uint8Array(await readFile(path))))
+    const named = (wanted: object, from: number) =>
+      Object.fromEntries(Object.keys(wanted).map((file, i) => [file, bytes[from + i] as Bytes]))
+    const described: ImportOptions = {
+      name: entry.name,
+      title,
+      license,
+      origin,
+      task,
+      beside: named(beside, 0),
+      files: named(files, Object.keys(beside).length),
+      ...(goldenDims ? { goldenDims } : {}),
+    }
     const added = await this.addFile(weights, { ...options, ...described })
     await writeWhole(this.sourcePath(added.revision), wanted)
     for (const { model } of made) if (model.revision !== added.revision) await this.remove(model.revision)

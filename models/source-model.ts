@@ -3,7 +3,7 @@
  * of the graph's external data is one part; two initializers with one location share its bytes (a tied head).
  */
 import type { Bytes } from '../protocol/bytes.ts'
-import type { Decoder, InputSpec, Manifest, OutputSpec } from '../protocol/manifest.ts'
+import type { Decoder, Embedding, InputSpec, Manifest, OutputSpec } from '../protocol/manifest.ts'
 import type { Model } from './onnx/model.ts'
 
 export interface WeightPart {
@@ -18,6 +18,7 @@ export interface SourceModel {
   readonly outputs: readonly OutputSpec[]
   readonly task: Manifest['task']
   readonly decoder?: Decoder
+  readonly embedding?: Embedding
   readonly tokenizer?: { readonly json: Bytes; readonly config: Bytes }
   /** What the file says of itself; a catalogue entry says it better. Empty where it says nothing. */
   readonly name: string

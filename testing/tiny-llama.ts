@@ -137,7 +137,7 @@ function halfNear(random: () => number, size: number, negative: boolean): number
 }
 
 /** A small seeded generator (Tommy Ettinger's mulberry32): uniform in [0, 1). */
-function mulberry32(seed: number): () => number {
+export function mulberry32(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0
