@@ -3,18 +3,13 @@ import { maxTopLogprobs } from '../../protocol/limits.ts'
 import type { Generated, Message, Network } from '../types.ts'
 import { jsonAnswer, randomId, streamAnswer, type RequestContext } from './answers.ts'
 import { refused } from './api-error.ts'
+import { defaultChatTokens } from './bounds.ts'
 import { streamedChoices, wholeChoices, type Ask } from './choices.ts'
 import { Fields, isEmpty } from './fields.ts'
 import { chatLogprobs } from './logprobs.ts'
 import { readMessages } from './messages.ts'
 import { readSampling, seedOf, type Sampled } from './sampling-fields.ts'
 import { finishOf, fingerprintOf, usageOf } from './told.ts'
-
-/**
- * Tokens of an answer where the request names no bound. OpenAI has none; a volunteer would have to keep room for the model's
- * whole context. `finish_reason` says `length` where it was too few.
- */
-export const defaultChatTokens = 1024
 
 interface ChatRequest extends Sampled {
   readonly model: string

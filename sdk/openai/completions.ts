@@ -2,10 +2,11 @@
 import type { Generated, Network } from '../types.ts'
 import { jsonAnswer, randomId, streamAnswer, type RequestContext } from './answers.ts'
 import { refused } from './api-error.ts'
+import { maxChoices } from './bounds.ts'
 import { streamedChoices, wholeChoices, type Ask } from './choices.ts'
 import { Fields } from './fields.ts'
 import { TextLogprobs } from './logprobs.ts'
-import { maxChoices, readSampling, seedOf, type Sampled } from './sampling-fields.ts'
+import { readSampling, seedOf, type Sampled } from './sampling-fields.ts'
 import { finishOf, fingerprintOf, usageOf } from './told.ts'
 
 /** OpenAI's own bounds. */

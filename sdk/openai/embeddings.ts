@@ -3,10 +3,8 @@ import { toBase64 } from '../../protocol/base64.ts'
 import type { Network } from '../types.ts'
 import { jsonAnswer, type RequestContext } from './answers.ts'
 import { refused } from './api-error.ts'
+import { maxInputs } from './bounds.ts'
 import { Fields } from './fields.ts'
-
-/** OpenAI's own bound. */
-const maxInputs = 2048
 
 export async function answerEmbeddings(network: Network, body: unknown, context: RequestContext): Promise<Response> {
   const fields = new Fields(body)

@@ -1,9 +1,7 @@
 /** The fields that chat completions and completions share: how tokens are chosen, how many answers, and how they come. */
 import { refused } from './api-error.ts'
+import { maxChoices } from './bounds.ts'
 import { isEmpty, isFalse, isZero, type Fields } from './fields.ts'
-
-/** Answers to one request at most: as many as one requester may have waiting for a place. */
-export const maxChoices = 8
 
 /** What every answer of a request is asked with. */
 export interface Sampled {
