@@ -2,9 +2,9 @@
  * Texts, as token ids, into batches that are computed together, and what comes back into one vector for each. Pure; the
  * asking is in embed.ts.
  */
+import { Tensor } from 'onnxruntime-common'
 import { ManyhandsError } from '../../protocol/errors.ts'
 import type { Embedding, Manifest } from '../../protocol/manifest.ts'
-import type { TensorValue } from '../../protocol/tensors.ts'
 import { feedSpecs } from '../../worker/ring/step-tensors.ts'
 
 /** A batch's ids with padding: what crosses a cut is 3 MB then for 384 numbers a token, and the attention of the longest texts 25 MB. */
@@ -40,8 +40,8 @@ type Rows = readonly (readonly number[])[]
  * `token_type_ids`, int64 [texts, tokens].
  * @throws ManyhandsError unsupported for an encoder that wants something else
  */
-export function encoderFeeds(manifest: Manifest, rows: Rows, tokens: number): TensorValue[] {
-  return feedSpecs(manifest).map(({ name, dtype }) => {
+export function encoderFeeds(manifest: Manifest, rows: Rows, tokens: number): Record<string, Tensor> {
+  const named = feedSpecs(manifest).map(({ name, dtype }) => {
     const value = feeds[name]
     if (!value || dtype !== 'int64')
       throw new ManyhandsError('unsupported', `${manifest.name} wants the input ${name}, which embed() does not know. Use run().`)
@@ -49,8 +49,9 @@ export function encoderFeeds(manifest: Manifest, rows: Rows, tokens: number): Te
       rows.flatMap((ids) => Array.from({ length: tokens }, (_, i) => (i < ids.length ? value(ids[i] as number) : padding))),
       BigInt,
     )
-    return { dtype, dims: [rows.length, tokens], bytes: new Uint8Array(values.buffer) }
+    return [name, new Tensor('int64', values, [rows.length, tokens])] as const
   })
+  return Object.fromEntries(named)
 }
 
 /** What an input holds where a token stands; where none does it is 0. */
