@@ -192,7 +192,7 @@ test('[PJ5] a key is replaced, and a project ends, while pages have it open', as
     page.evaluate(async (model) => {
       try {
         const { net } = globalThis as unknown as { net: Awaited<ReturnType<Loaded['connect']>> }
-        return (await net.generate(model, 'Once upon a time', { maxTokens: 2 })).finish as string
+        return (await net.generate(model, 'Once upon a time', { maxTokens: 2 })).finish
       } catch (error) {
         return (error as Error).message
       }
