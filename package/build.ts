@@ -28,6 +28,15 @@ await build({
   output: { dir: out('node'), format: 'es', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
 })
 
+// The same in a page's bundler as in Node.
+await rm(out('ai-sdk'), { recursive: true, force: true })
+await build({
+  ...shared,
+  input: { 'ai-sdk': source('sdk/ai-sdk/index.ts') },
+  platform: 'neutral',
+  output: { dir: out('ai-sdk'), format: 'es', entryFileNames: '[name].js' },
+})
+
 await rm(out('types'), { recursive: true, force: true })
 await build({
   ...shared,
@@ -36,6 +45,7 @@ await build({
     volunteer: source('package/volunteer.ts'),
     'volunteer-node': source('sdk/volunteer-node.ts'),
     widget: source('package/widget.ts'),
+    'ai-sdk': source('sdk/ai-sdk/index.ts'),
   },
   plugins: [dts({ dtsOnly: true, tsconfig: source('tsconfig.json') })],
   output: { dir: out('types'), format: 'es', chunkFileNames: 'parts/[name]-[hash].d.ts' },

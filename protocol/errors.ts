@@ -84,15 +84,22 @@ export const maxErrorChars = 1000
 export const isErrorCode = (s: unknown): s is ErrorCode => (errorCodes as readonly unknown[]).includes(s)
 
 export function fromWire(wire: WireError): ManyhandsError {
-  return new ManyhandsError(wire.code, wire.message, wire.retryAfterMs === undefined ? {} : { retryAfterMs: wire.retryAfterMs })
+  return new ManyhandsError(wire.code, wire.message, again(wire.retryAfterMs))
 }
 
 /** Any thrown thing as a ManyhandsError; ours pass unchanged, an AbortError becomes `aborted`, the rest `code`. */
 export function asError(thrown: unknown, code: ErrorCode = 'internal'): ManyhandsError {
   if (thrown instanceof ManyhandsError) return thrown
+  if (isOurs(thrown)) return new ManyhandsError(thrown.code, thrown.message, { cause: thrown, ...again(thrown.retryAfterMs) })
   if (thrown instanceof Error && thrown.name === 'AbortError') return new ManyhandsError('aborted', 'Stopped.', { cause: thrown })
   return new ManyhandsError(code, thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown })
 }
+
+/** Of another copy of this class: two bundles have one each. */
+const isOurs = (thrown: unknown): thrown is ManyhandsError =>
+  thrown instanceof Error && thrown.name === 'ManyhandsError' && 'code' in thrown && isErrorCode(thrown.code)
+
+const again = (retryAfterMs: number | undefined) => (retryAfterMs === undefined ? {} : { retryAfterMs })
 
 /** What crosses a worker: a value, or a typed error as data. */
 export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: WireError }
