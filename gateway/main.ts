@@ -34,7 +34,7 @@ async function serve(options: GatewayOptions): Promise<void> {
     ...(apiKey ? { apiKey } : {}),
     log: (line) => process.stdout.write(`${new Date().toISOString()} ${line}\n`),
   })
-  const who = keys ? `whoever has one of the ${keys.size} keys` : 'anyone on this machine, with any key'
+  const who = keys ? `whoever has a key (${keys.size} in the file)` : 'anyone on this machine, with any key'
   process.stdout.write(`\nThe gateway is up at ${gateway.url}/v1, for ${who}.\n\n`)
   const stop = () => {
     gateway.close().then(
