@@ -1,7 +1,7 @@
 /** A model that is no decoder, over three browsers by the same path: a picture of a printed line is read. */
 import { Tensor } from 'onnxruntime-common'
 import { connect } from '../sdk/node.ts'
-import { lineFeed, parseCharacters, readLine } from '../sdk/ocr/line.ts'
+import { readPhoto, type PhotoRun } from '../sdk/ocr/index.ts'
 import { printedLine, printedText } from '../testing/printed-line.ts'
 import { startBrowser } from './harness/browser-process.ts'
 import { expect, test } from './harness/fixtures.ts'
@@ -11,11 +11,9 @@ const model = 'pp-ocrv4-rec'
 test('a picture of a line of text is read by three browsers', async ({ reading }) => {
   const network = await connect({ server: reading.url })
   try {
-    const characters = parseCharacters(await network.file(model, 'characters'))
-    const { data, dims } = lineFeed(printedLine())
-    const { outputs, stages, receipt } = await network.run(model, { x: new Tensor('float32', data, [...dims]) })
-    const output = Object.values(outputs)[0] as Tensor
-    expect(readLine(output.data as Float32Array, output.dims, characters).text).toBe(printedText)
+    const { text, runs } = await readPhoto(network, printedLine(), { models: { find: null, turn: null } })
+    expect(text).toBe(printedText)
+    const [{ stages, receipt }] = runs as readonly [PhotoRun]
     expect(new Set(stages.map((stage) => stage.peer)).size).toBe(3)
     expect((await receipt).custody.failed).toBe(0)
   } finally {

@@ -1,11 +1,10 @@
 /** The requester's part, through the SDK in this very process: a chat, or a picture of a line to be read. */
-import { Tensor } from 'onnxruntime-common'
 import type { LibraryModel } from '../../models/library.ts'
 import { ManyhandsError } from '../../protocol/errors.ts'
 import { checkReceipt, type Receipt } from '../../protocol/receipt.ts'
 import { connect } from '../../sdk/node.ts'
-import { lineFeed, parseCharacters, readLine } from '../../sdk/ocr/line.ts'
-import type { Finish, Network, StageInfo } from '../../sdk/types.ts'
+import { readPhoto } from '../../sdk/ocr/index.ts'
+import type { Finish, Network, RunResult, StageInfo } from '../../sdk/types.ts'
 import { printedLine } from '../../testing/printed-line.ts'
 import type { DemoOptions } from './options.ts'
 import type { Steps } from './steps.ts'
@@ -60,17 +59,13 @@ async function chat(network: Network, model: LibraryModel, options: DemoOptions,
   return { text, tokenIds, finish, stages, firstTokenMs, tokensPerSecond, hopMs, receipt: await checked(generation.receipt) }
 }
 
+/** The demo's volunteers hold one model, so the picture is one that needs no other: a single line, the right way up. */
 async function readPicture(network: Network, model: LibraryModel, steps: Steps, signal: AbortSignal): Promise<Answer> {
   steps.line('\n> (a picture of a printed line)\n')
-  const characters = parseCharacters(await network.file(model.revision, 'characters'))
-  const { data, dims } = lineFeed(printedLine())
-  const input = model.manifest.inputs.find((i) => i.role === 'feed')?.name ?? 'x'
   const start = performance.now()
-  const { outputs, stages, receipt } = await network.run(model.revision, { [input]: new Tensor('float32', data, [...dims]) }, { signal })
+  const { text, runs } = await readPhoto(network, printedLine(), { models: { find: null, turn: null, read: model.revision }, signal })
   const firstTokenMs = performance.now() - start
-  const [output] = Object.values(outputs)
-  if (!(output?.data instanceof Float32Array)) throw new ManyhandsError('bad-model', `${model.manifest.name} gave no probabilities.`)
-  const { text } = readLine(output.data, output.dims, characters)
+  const { stages, receipt } = runs[0] as RunResult
   steps.line(`${text}\n`)
   return { text, tokenIds: [], finish: 'stop', stages, firstTokenMs, tokensPerSecond: 0, hopMs: [], receipt: await checked(receipt) }
 }

@@ -6,6 +6,7 @@ import { Tensor } from 'onnxruntime-common'
 import { deferred } from '../../link/deferred.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
+import type { Revision } from '../../protocol/ids.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import { checkShape, dtypeSize, elementCount, packTensors, type DType, type TensorValue } from '../../protocol/tensors.ts'
 import { feedSpecs } from '../../worker/ring/step-tensors.ts'
@@ -16,20 +17,31 @@ import { RunAsking, type Job, type RunAgreed, type RunAnswer } from './run-pipel
 import type { SessionSource } from './session-source.ts'
 import { pipelinesFor } from './verification.ts'
 
-export async function runModel(
-  network: RequesterNetwork,
-  model: string,
+/** A model that is run in one pass. */
+export interface Runnable {
+  readonly revision: Revision
+  readonly manifest: Manifest
+}
+
+/** @throws ManyhandsError unknown-model; bad-input for one that generates text */
+export async function runnable(network: RequesterNetwork, model: string, signal: AbortSignal | undefined): Promise<Runnable> {
+  const revision = await network.revision(model, signal)
+  const manifest = await network.manifest(revision, signal)
+  if (manifest.decoder) throw new ManyhandsError('bad-input', `${manifest.name} generates text. Use generate().`)
+  return { revision, manifest }
+}
+
+export async function runFeeds(
+  source: SessionSource,
+  { revision, manifest }: Runnable,
   feeds: Readonly<Record<string, Tensor>>,
   options: RunOptions,
 ): Promise<RunResult> {
   const pipelines = pipelinesFor(options.verify)
-  const revision = await network.revision(model, options.signal)
-  const manifest = await network.manifest(revision, options.signal)
-  if (manifest.decoder) throw new ManyhandsError('bad-input', `${manifest.name} generates text. Use generate().`)
   const packed = packTensors(readFeeds(manifest, feeds))
   options.signal?.throwIfAborted()
   const results = manifest.outputs.filter((o) => o.role === 'result')
-  return runJob(network, { revision, feeds: packed, feedTensors: feedSpecs(manifest).length, results, pipelines, options })
+  return runJob(source, { revision, feeds: packed, feedTensors: feedSpecs(manifest).length, results, pipelines, options })
 }
 
 /** Resolves with the first results; what is found wrong with them later goes to `onCorrection`. */
