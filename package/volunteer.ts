@@ -7,7 +7,20 @@ import { donateBy } from '../sdk/volunteer/in-page.ts'
 // oxlint-disable-next-line import/default
 import StageWorker from '../worker/entry.ts?worker&inline'
 
-export type { DonateOptions, Donation, DonationPhase, DonationState } from '../sdk/types.ts'
+export { removeStored, stored, type Stored } from '../sdk/volunteer/stored-weights.ts'
+export type {
+  DonateOptions,
+  Donation,
+  DonationPhase,
+  DonationState,
+  PauseCause,
+  PauseChoices,
+  TabDonateOptions,
+  TabDonation,
+} from '../sdk/types.ts'
 
-/** Joins at once; what happens is told by the donation's `state` and `change` events. Never throws. Call it after the person said yes. */
+/**
+ * Joins at once, unless another tab of this browser gives to the same site; what happens is told by the donation's `state` and `change`
+ * events. Never throws. Call it after the person said yes.
+ */
 export const donate = donateBy(() => new StageWorker({ name: 'manyhands-stage' }))

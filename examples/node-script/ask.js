@@ -12,7 +12,7 @@ try {
     const answer = net.generate(model.name, [{ role: 'user', content: question }], { maxTokens: 128 })
     for await (const text of answer) process.stdout.write(text)
     const { stages, timing } = await answer
-    console.error(`\n\n${model.title}, by ${stages.length} volunteers, at ${timing.tokensPerSecond.toFixed(1)} tokens a second`)
+    console.error(`\n\n${model.title}; volunteers: ${stages.length}; tokens a second: ${timing.tokensPerSecond.toFixed(1)}`)
   } finally {
     await net.close()
   }
