@@ -2,7 +2,7 @@
  * Two server processes on one PostgreSQL, as an operator runs them, and clients on raw sockets: who asks at the wrong one is
  * sent to the right one, and what a dead or a stopped one had is the other's.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -39,6 +39,8 @@ let db: pg.Client
 let a: ServerProcess
 let b: ServerProcess
 const ends: (() => unknown)[] = []
+/** By server. */
+const folders = new Map<ServerProcess, string>()
 
 beforeEach(async () => {
   database = await postgres.database()
@@ -61,6 +63,7 @@ async function start(): Promise<ServerProcess> {
   ends.push(() => data.remove())
   const server = await startServerProcess({ data: data.directory, database })
   ends.push(() => server.close())
+  folders.set(server, data.directory)
   return server
 }
 
@@ -100,6 +103,26 @@ it('who asks for a swarm of the other’s, as a requester or a volunteer, is sen
   expect(await there.next('assign')).toMatchObject({ revision: others })
   there.send(open(others))
   expect(await there.next('error')).toMatchObject({ id: 7, error: { code: 'no-volunteers' } })
+})
+
+it('[PJ5] a project that is made or ended at one server is so at the other', async () => {
+  const ask = async ({ url }: ServerProcess, path: string, method = 'GET', key?: string, body?: object) => {
+    const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
+    const response = await fetch(`${url}/v1/projects${path}`, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) })
+    return (await response.json()) as Record<string, string>
+  }
+  const token = (await readFile(join(folders.get(a) ?? '', 'operator.token'), 'utf8')).trim()
+  const { id, key, ownerKey } = await ask(a, '', 'POST', token, { name: 'Cats', origins: ['server'] })
+  const known = () => ask(b, `/${id}`)
+  await expect.poll(known, soon).toMatchObject({ name: 'Cats', revoked: false })
+  const asker = await RawSocket.welcomed(b.url, { project: { key } })
+  ends.push(() => asker.close())
+  asker.send(open(revisions[1]))
+  expect(await asker.next('error')).toMatchObject({ id: 7, error: { code: 'no-volunteers' } })
+  await ask(a, `/${id}/revoke`, 'POST', ownerKey)
+  await expect.poll(known, soon).toMatchObject({ revoked: true })
+  asker.send(open(revisions[1], 8))
+  expect(await asker.next('error')).toMatchObject({ id: 8, error: { code: 'forbidden' } })
 })
 
 it('a volunteer that finds nothing to do is told where it is needed', async () => {

@@ -40,10 +40,10 @@ export class RawSocket {
     return new RawSocket(socketUrl, identity ?? (await createIdentity()))
   }
 
-  /** As a proper peer: the hello answered, `welcome` taken. */
-  static async welcomed(server: string): Promise<RawSocket> {
+  /** As a proper peer: the hello answered, `welcome` taken. @param more that the hello says and does not sign */
+  static async welcomed(server: string, more: object = {}): Promise<RawSocket> {
     const socket = await RawSocket.open(server)
-    socket.send(await socket.hello(await socket.next('challenge')))
+    socket.send({ ...(await socket.hello(await socket.next('challenge'))), ...more })
     await socket.next('welcome')
     return socket
   }

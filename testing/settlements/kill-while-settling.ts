@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from 'node:util'
 import pg from 'pg'
 import type { WorkEntry } from '../../signaling-server/store.ts'
 import { openDatabase } from '../../signaling-server/database.ts'
+import { cats } from '../projects.ts'
 import { sampleAudit, sampleSession, sampleStrike } from '../sample-receipts.ts'
 import { peerOf } from '../swarms.ts'
 import { evidenceOf, receiptsOf, standingOf, workOf } from './writes.ts'
@@ -33,6 +34,8 @@ export interface KillReport {
   readonly doubled: number
   /** Commits of the last session that was not said to be settled, of which a part is there. */
   readonly halves: number
+  /** Counts of the project that all of it was for, against the entries that are there. */
+  readonly miscounted: number
 }
 
 const program = fileURLToPath(new URL('settle-forever.ts', import.meta.url))
@@ -78,8 +81,8 @@ async function inspect(
   settled: number,
   data: string,
   database: string | undefined,
-): Promise<Pick<KillReport, 'lost' | 'doubled' | 'halves'>> {
-  const { store, close } = await openDatabase({ data, database, name: randomBytes(8).toString('hex'), url: 'http://here' })
+): Promise<Pick<KillReport, 'lost' | 'doubled' | 'halves' | 'miscounted'>> {
+  const { store, projects, close } = await openDatabase({ data, database, name: randomBytes(8).toString('hex'), url: 'http://here' })
   const work = groupedBy(await store.work(peerOf(1)), ({ id }) => id)
   const strikes = groupedBy(await store.strikes(peerOf(1)), ({ cause }) => cause)
   const found = async (n: number) => {
@@ -113,8 +116,13 @@ async function inspect(
   for (const commit of await found(settled + 1)) if (new Set(commit.map(([there]) => there.length)).size > 1) halves += 1
   const standing = (await store.standings([peerOf(1)])).get(peerOf(1))
   if (!isDeepStrictEqual(standing, standingOf(settled)) && !isDeepStrictEqual(standing, standingOf(settled + 1))) lost += 1
+  const entries = [...work.values()].flat()
+  const counted = await projects.totals(cats)
+  const rows = entries.reduce((sum, entry) => sum + entry.rows, 0)
+  const answered = entries.filter(({ kind }) => kind === 'stage').length
+  const miscounted = Math.abs(counted.rows - rows) + Math.abs(counted.requests - answered) + Math.abs(counted.byAudience - answered)
   await close()
-  return { lost, doubled, halves }
+  return { lost, doubled, halves, miscounted }
 }
 
 function groupedBy<T>(entries: readonly T[], key: (entry: T) => string): Map<string, T[]> {
