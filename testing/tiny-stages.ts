@@ -1,11 +1,11 @@
 /**
- * A published tiny decoder and engines for its blocks, in this process: what tests of the engine start from.
+ * A published model, a tiny decoder as a rule, and engines for its blocks, in this process: what tests of the engine start from.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BlobFolder } from '../models/blob-store.ts'
-import { importModel } from '../models/import.ts'
+import { importModel, type ImportOptions } from '../models/import.ts'
 import type { Bytes } from '../protocol/bytes.ts'
 import type { Hash } from '../protocol/ids.ts'
 import type { Manifest } from '../protocol/manifest.ts'
@@ -21,11 +21,14 @@ export interface PublishedModel {
   readonly blobs: ReadonlyMap<Hash, Bytes>
 }
 
-export async function publishTiny(options: TinyLlamaOptions = {}): Promise<PublishedModel> {
+export const publishTiny = (options: TinyLlamaOptions = {}): Promise<PublishedModel> => publish(tinyLlama(options), { name: 'tiny' })
+
+/** @param file a path, or the file's bytes */
+export async function publish(file: string | Bytes, options: ImportOptions): Promise<PublishedModel> {
   const directory = await mkdtemp(join(tmpdir(), 'manyhands-tiny-'))
   try {
     const folder = new BlobFolder(directory)
-    const manifest = await importModel(tinyLlama(options), folder, { name: 'tiny' })
+    const manifest = await importModel(file, folder, options)
     const { graph, shards, golden } = manifest
     const blobs = new Map<Hash, Bytes>()
     for (const { hash } of [graph, ...shards, golden.inputs, ...golden.cuts, golden.outputs]) blobs.set(hash, await folder.get(hash))

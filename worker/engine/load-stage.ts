@@ -11,7 +11,7 @@ import type { Bytes } from '../../protocol/bytes.ts'
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { SessionId } from '../../protocol/ids.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
-import { unpackTensors, type TensorSpec, type TensorValue } from '../../protocol/tensors.ts'
+import { elementCount, unpackTensors, type TensorSpec, type TensorValue } from '../../protocol/tensors.ts'
 import type { Backend } from '../../protocol/ticket.ts'
 import type { LoadProgress, LoadRequest, StageEngine } from './engine.ts'
 import { checkGoldens, type GoldenResult } from './golden.ts'
@@ -130,8 +130,11 @@ async function checkedEngine(
     cachePositions: caches?.positions ?? 0,
     fallbackReason,
   }
-  return new LoadedStageEngine({ stage, range, report, queue, caches, release: () => session.release() })
+  const measured = decoder ? {} : { measuredElements: elementsOf(unpack(files.goldenInputs, graph.inputSpecs)) }
+  return new LoadedStageEngine({ stage, range, report, queue, caches, release: () => session.release(), ...measured })
 }
+
+const elementsOf = (values: readonly TensorValue[]): number => values.reduce((sum, { dims }) => sum + elementCount(dims), 0)
 
 /** Wasm that gave the whole golden prefill is trusted with longer runs. */
 function rowLimit({ decoder, golden }: Manifest, backend: Backend, result: GoldenResult): number {

@@ -4,8 +4,9 @@
  */
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { SessionId } from '../../protocol/ids.ts'
+import { linkLostMs } from '../../protocol/limits.ts'
 import type { BlockRange, Manifest } from '../../protocol/manifest.ts'
-import type { TensorSpec } from '../../protocol/tensors.ts'
+import { elementCount, type TensorSpec } from '../../protocol/tensors.ts'
 import type { StageEngine, StageReport, StepInput, StepOutput } from './engine.ts'
 import type { RunQueue } from './run-queue.ts'
 import type { SessionCaches } from './session-caches.ts'
@@ -19,10 +20,14 @@ export interface LoadedStage {
   /** Absent for a model without a decoder. */
   readonly caches: SessionCaches | undefined
   readonly release: () => Promise<void>
+  /** Elements of the inputs that `report.msPerRow` was measured with; of a decoder none, whose rows are all of one size. */
+  readonly measuredElements?: number
 }
 
 /** Errors of a run after which the engine is as good as before. */
 const harmless = new Set(['not-finite', 'out-of-memory', 'bad-input'])
+/** A worker hears nothing while it runs: no run may take so long that its neighbours take it for lost. */
+const longestRunMs = linkLostMs
 
 export class LoadedStageEngine implements StageEngine {
   readonly manifest: Manifest
@@ -68,6 +73,7 @@ export class LoadedStageEngine implements StageEngine {
     if (!Number.isInteger(rows) || rows < 1 || rows > report.rowLimit) throw bad(`${rows} rows; a run here has 1 to ${report.rowLimit}`)
     if (!Number.isInteger(logitsFrom) || logitsFrom < 0 || logitsFrom > rows) throw bad(`logits from row ${logitsFrom} of ${rows}`)
     stage.check(step)
+    this.#checkSize(step)
     return queue.take(async () => {
       const cache = caches?.get(step.session)
       if (caches && !cache) throw new ManyhandsError('closed', `Session ${step.session} is not open here.`)
@@ -81,11 +87,32 @@ export class LoadedStageEngine implements StageEngine {
       try {
         return await stage.run(step, cache)
       } catch (thrown) {
-        const error = asError(thrown, 'engine-failed')
+        const error = this.#asSizes(asError(thrown, 'engine-failed'))
         if (!harmless.has(error.code)) queue.end(error)
         throw error
       }
     })
+  }
+
+  /** Whoever asks decides how large the inputs of a model without a decoder are; a quicker peer may take them. @throws ManyhandsError unsupported */
+  #checkSize({ inputs }: StepInput): void {
+    const { measuredElements, report } = this.#loaded
+    if (measuredElements === undefined) return
+    const elements = inputs.reduce((sum, { dims }) => sum + elementCount(dims), 0)
+    const ms = report.msPerRow * (elements / measuredElements)
+    if (ms > longestRunMs)
+      throw new ManyhandsError(
+        'unsupported',
+        `Inputs of this size would take about ${Math.round(ms / 1000)} s here; ${longestRunMs / 1000} s are the most. Ask for less at once.`,
+      )
+  }
+
+  /** Sizes that the graph can't take (a picture whose sides don't halve) stop a wasm run cleanly: the inputs are at fault. */
+  #asSizes(error: ManyhandsError): ManyhandsError {
+    const { measuredElements, report } = this.#loaded
+    if (measuredElements === undefined || report.backend !== 'wasm' || error.code !== 'engine-failed' || error.cause !== undefined)
+      return error
+    return new ManyhandsError('bad-input', `The model can't take inputs of these sizes. ${error.message}`)
   }
 
   /**
