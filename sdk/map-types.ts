@@ -3,8 +3,11 @@ import type { Tensor } from 'onnxruntime-common'
 import type { ManyhandsError } from '../protocol/errors.ts'
 import type { RunCorrection, RunResult, Verification } from './types.ts'
 
+/** What goes into a run: onnxruntime's own `Tensor`, or any object with the same three. */
+export type Feed = Pick<Tensor, 'type' | 'dims' | 'data'>
+
 /** A model's inputs by name. */
-export type Feeds = Readonly<Record<string, Tensor>>
+export type Feeds = Readonly<Record<string, Feed>>
 
 export type OnMapError = 'throw' | 'keep'
 

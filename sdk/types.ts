@@ -43,7 +43,7 @@ export interface Network extends EventTarget, AsyncDisposable {
    */
   generate(model: string, input: string | readonly Message[], options?: GenerateOptions): Generation
   /** One pass of any ONNX model: the graph's input names to tensors, f32 or integers as the model declares. */
-  run(model: string, feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<RunResult>
+  run(model: string, feeds: Feeds, options?: RunOptions): Promise<RunResult>
   /**
    * `run` for each of many inputs, spread over as many volunteers as have room; results in the inputs' order.
    * @param inputs feeds, or anything of which `options.feeds` makes some

@@ -36,7 +36,6 @@ import type {
   RunResult,
 } from '../types.ts'
 import type { Feeds, MapItem, MapOptions, Mapping, OnMapError } from '../map-types.ts'
-import type { Tensor } from 'onnxruntime-common'
 import { abortable } from './abortable.ts'
 import { Asking, type AskingPorts } from './asking.ts'
 import { Generating } from './generation.ts'
@@ -160,7 +159,7 @@ export class RequesterNetwork extends EventTarget implements Network, SessionSou
     return new Generating(this, question, options)
   }
 
-  async run(model: string, feeds: Readonly<Record<string, Tensor>>, options: RunOptions = {}): Promise<RunResult> {
+  async run(model: string, feeds: Feeds, options: RunOptions = {}): Promise<RunResult> {
     // With onnxruntime's tensors, which who only chats does not load. So below.
     const { runFeeds, runnable } = await import('./run.ts')
     return runFeeds(this, await runnable(this, model, options.signal), feeds, options)

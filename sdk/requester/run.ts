@@ -10,6 +10,7 @@ import type { Revision } from '../../protocol/ids.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import { checkShape, dtypeSize, elementCount, packTensors, type DType, type TensorValue } from '../../protocol/tensors.ts'
 import { feedSpecs } from '../../worker/ring/step-tensors.ts'
+import type { Feeds } from '../map-types.ts'
 import type { RunOptions, RunResult } from '../types.ts'
 import { follow } from './follow.ts'
 import type { RequesterNetwork } from './network.ts'
@@ -34,7 +35,7 @@ export async function runnable(network: RequesterNetwork, model: string, signal:
 export async function runFeeds(
   source: SessionSource,
   { revision, manifest }: Runnable,
-  feeds: Readonly<Record<string, Tensor>>,
+  feeds: Feeds,
   options: RunOptions,
 ): Promise<RunResult> {
   const pipelines = pipelinesFor(options.verify)
@@ -86,7 +87,7 @@ const outputs = ({ results }: Job, { values }: RunAnswer): Record<string, Tensor
   Object.fromEntries(results.map((spec, i) => [spec.name, toTensor(values[i] as TensorValue)]))
 
 /** @throws ManyhandsError bad-input naming the tensor and what it should be */
-function readFeeds(manifest: Manifest, feeds: Readonly<Record<string, Tensor>>): TensorValue[] {
+function readFeeds(manifest: Manifest, feeds: Feeds): TensorValue[] {
   const specs = feedSpecs(manifest)
   const unknown = Object.keys(feeds).find((name) => !specs.some((s) => s.name === name))
   if (unknown !== undefined)
