@@ -16,7 +16,12 @@ export default defineConfig({
     target: ['chrome120', 'firefox128', 'safari17'],
     reportCompressedSize: false,
     lib: {
-      entry: { manyhands: at('sdk/index.ts'), volunteer: at('package/volunteer.ts'), widget: at('package/widget.ts') },
+      entry: {
+        manyhands: at('sdk/index.ts'),
+        ocr: at('sdk/ocr/index.ts'),
+        volunteer: at('package/volunteer.ts'),
+        widget: at('package/widget.ts'),
+      },
       formats: ['es'],
     },
     rolldownOptions: {

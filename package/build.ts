@@ -23,7 +23,12 @@ const shared = {
 await rm(out('node'), { recursive: true, force: true })
 await build({
   ...shared,
-  input: { manyhands: source('sdk/node.ts'), volunteer: source('sdk/volunteer-node.ts'), cli: source('package/cli.ts') },
+  input: {
+    manyhands: source('sdk/node.ts'),
+    ocr: source('sdk/ocr/index.ts'),
+    volunteer: source('sdk/volunteer-node.ts'),
+    cli: source('package/cli.ts'),
+  },
   platform: 'node',
   output: { dir: out('node'), format: 'es', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
 })
@@ -42,6 +47,7 @@ await build({
   ...shared,
   input: {
     manyhands: source('sdk/index.ts'),
+    ocr: source('sdk/ocr/index.ts'),
     volunteer: source('package/volunteer.ts'),
     'volunteer-node': source('sdk/volunteer-node.ts'),
     widget: source('package/widget.ts'),
