@@ -9,13 +9,17 @@ import { checkReceipt, receiptHash, type Receipt } from '../protocol/receipt.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { AuditScene, revision } from '../testing/audit-scene.ts'
 import { seededRandom } from '../testing/fuzz.ts'
+import { cats } from '../testing/projects.ts'
 import { peerOf } from '../testing/swarms.ts'
+import type { ProjectStore } from './projects/project-store.ts'
+import type { Serving } from './routing.ts'
 import { openEmbedded } from './sqlite-store.ts'
 import type { Store } from './store.ts'
 import { provenAgreements } from './trust/policy.ts'
 
 let server: Identity
 let store: Store
+let projects: ProjectStore
 let epoch: number
 let scene: AuditScene
 
@@ -26,6 +30,7 @@ beforeEach(async () => {
   const directory = await mkdtemp(join(tmpdir(), 'manyhands-audits-'))
   const embedded = openEmbedded(directory, '')
   store = embedded.store
+  projects = embedded.projects
   epoch = (await embedded.ownership.ownerOf(revision))?.epoch ?? 0
   scene = new AuditScene(server, store, epoch)
   return async () => {
@@ -103,6 +108,22 @@ describe('[AU2] [AU3] an audit', () => {
     await scene.settle()
     expect(scene.messages('shadow')).toEqual([])
     expect((await last(session)).status).toBe('settled')
+  })
+
+  it('[PJ3] is not done by those who give to a project alone; where they do, it counts for theirs', async () => {
+    scene.random = always(1)
+    await producers()
+    const auditor = scene.volunteers.get(await scene.join(21, 1)) as Serving
+    auditor.gives = { project: cats, audience: 'only' }
+    const before = await scene.answered(stages)
+    await scene.settle()
+    expect(await outcomes(before)).toEqual([])
+    expect(await projects.totals(cats)).toMatchObject({ rows: 0 })
+    auditor.gives = { project: cats, audience: 'first' }
+    const session = await scene.answered(stages)
+    await scene.settle()
+    expect(await outcomes(session)).toEqual(['agreed'])
+    expect(await projects.totals(cats)).toMatchObject({ rows: 35 })
   })
 
   it('waits for an auditor that is at work, one piece at a time', async () => {
