@@ -107,9 +107,9 @@ export class Coordinator {
     for (const { revision } of models) if (!before.has(revision)) this.trust.owned(revision)
   }
 
-  /** What decisions are made from, for whoever tells how things are. */
+  /** The swarms as the public sees them, for whoever tells how things are: whom a project has to itself serves nobody else. */
   get swarms(): ReadonlyMap<Revision, Swarm> {
-    return new Map(this.#roster.swarms().map((swarm) => [swarm.model.revision, swarm]))
+    return new Map(this.#roster.swarms().map((swarm) => [swarm.model.revision, { ...swarm, members: seenFrom(undefined, swarm.members) }]))
   }
 
   everybody(): Volunteer[] {

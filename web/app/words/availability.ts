@@ -12,7 +12,7 @@ export const availabilityWords: Readonly<Record<ModelInfo['availability'], Said<
 }
 
 /** While the server is out of reach. */
-export const unknownWords = said({ title: m.words_unknown }, { tone: 'rest' as Tone })
+export const unknownWords = said({ title: m.words_unknown }, { tone: 'rest' } satisfies { tone: Tone })
 
 /** Who holds what, for those who do not see the picture. */
 export function coverageWords({ title, stages }: ModelInfo): string {
