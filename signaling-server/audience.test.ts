@@ -1,6 +1,7 @@
 /** [PJ3] [PJ4] Whom volunteers serve, over random swarms: what routing and placement make of who gives for whom. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { ProjectId } from '../protocol/ids.ts'
 import { cats, dogs } from '../testing/projects.ts'
 import { holder, plainModel, plainVolunteer, usualReady } from '../testing/swarms.ts'
 import { distance, mayServe, seenFrom, viewpointsOf, type Viewpoint } from './audience.ts'
@@ -148,5 +149,23 @@ describe('coverage', () => {
         for (const from of viewpointsOf(everybody)) expect(lacks(from, after)).toBeLessThanOrEqual(lacks(from, everybody))
       }),
     )
+  })
+
+  it('is mended for each of many projects, in turn', () => {
+    const projects = Array.from({ length: 30 }, (_, i) => `p_${String(i).padStart(16, 'a')}` as ProjectId)
+    // Each holds the first block twice, and the second not at all.
+    const all = projects.flatMap((project, i) =>
+      [0, 1].map((twin) => ({
+        ...holder(2 * i + twin, model.revision, { first: 0, end: 2 }),
+        gives: { project, audience: 'only' as const },
+      })),
+    )
+    const helped = new Set<ProjectId | undefined>()
+    for (let now = 0; now < 10_000; now += 500) {
+      const left = all.filter((v) => !helped.has(v.gives.project))
+      const moved = move([{ model, members: new Set(left) }], 3, now)
+      if (moved) helped.add(moved.volunteer.gives?.project)
+    }
+    expect(helped.size).toBeGreaterThan(10)
   })
 })

@@ -4,7 +4,7 @@
  */
 import type { Revision } from '../protocol/ids.ts'
 import type { BlockRange } from '../protocol/manifest.ts'
-import { seenFrom, viewpointOf, viewpointsOf } from './audience.ts'
+import { seenFrom, viewpointOf, viewpointsOf, type Viewpoint } from './audience.ts'
 import { missingSegments, nearestChain, type ChainLink } from './chain.ts'
 import { bytesNeeded, demandNow, holds, isCounted, rangeKey, type Model, type StageCount, type Swarm, type Volunteer } from './swarm.ts'
 
@@ -28,6 +28,9 @@ const leastCover = 0.5
 /** A part with one holder comes before every part with two, however slow those are: without it a session has nowhere to go on. */
 const secondWorth = 1 / leastCover
 const furtherFactor = 0.4
+/** Looking from one more viewpoint takes a millisecond with 5,000 volunteers: so many projects' at once, others half a second later. */
+const projectsInTurn = 8
+const turnMs = 500
 /** One more replica of a part is worth little while another part has no holder. */
 const incompleteFactor = 0.01
 
@@ -88,13 +91,19 @@ export function move(
   now: number,
   awaited: (revision: Revision) => boolean = () => false,
 ): Move | undefined {
-  for (const viewpoint of viewpointsOf(swarms.flatMap(({ members }) => [...members]))) {
+  for (const viewpoint of inTurn(viewpointsOf(swarms.flatMap(({ members }) => [...members])), now)) {
     const seen = swarms.map(({ model, members }) => ({ model, members: seenFrom(viewpoint, members) }))
     const mine = (v: Volunteer) => viewpointOf(v) === viewpoint
     const moved = moveOf(seen, mine, stages, now, awaited)
     if (moved) return moved
   }
   return undefined
+}
+
+/** The public's each time, and of the projects' some: with hundreds of them each has its turn within a minute. */
+function inTurn([everybody, ...projects]: readonly Viewpoint[], now: number): Viewpoint[] {
+  const from = (Math.floor(now / turnMs) * projectsInTurn) % Math.max(1, projects.length)
+  return [everybody, ...[...projects.slice(from), ...projects.slice(0, from)].slice(0, projectsInTurn)]
 }
 
 /** @param mine who is there for those who look at it so, and may move for them */
