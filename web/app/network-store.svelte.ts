@@ -70,8 +70,9 @@ export class NetworkStore {
   }
 }
 
-/** Who names none meets one that can be asked now, and of those a chat. */
+/** Who names none meets one that can be asked now, and of those a chat, or else one that reads. */
 function firstChoice(models: readonly ModelInfo[]): ModelInfo | undefined {
-  const rank = ({ availability, task }: ModelInfo) => (availability === 'available' ? 2 : 0) + (task === 'text-generation' ? 1 : 0)
+  const tasks: readonly ModelInfo['task'][] = ['image-to-text', 'text-generation']
+  const rank = ({ availability, task }: ModelInfo) => (availability === 'available' ? tasks.length + 1 : 0) + tasks.indexOf(task)
   return models.toSorted((a, b) => rank(b) - rank(a))[0]
 }

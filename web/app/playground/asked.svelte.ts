@@ -34,7 +34,8 @@ export class Asked {
   /** Why it was found wrong: while it is asked again, and once something else has taken its place. */
   #correcting: string | undefined = $state()
   #corrected: string | undefined = $state()
-  #unheard = $state(false)
+  /** No more is to be heard of how it was checked. */
+  protected unheard = $state(false)
   readonly pipelines: number
   readonly over: boolean = $derived(this.phase === 'done' || this.phase === 'stopped' || this.phase === 'failed')
   readonly checked: CheckedWords = $derived.by(() =>
@@ -44,7 +45,7 @@ export class Asked {
       correcting: this.#correcting,
       corrected: this.#corrected,
       receipt: this.receipt,
-      unheard: this.#unheard,
+      unheard: this.unheard,
     }),
   )
   readonly #startedAt = performance.now()
@@ -87,13 +88,18 @@ export class Asked {
   }
 
   done(stages: readonly StageInfo[], proofs: Proofs, timing?: Timing): void {
+    this.timing = timing
+    this.record = () => proofs.record()
+    this.ended(stages)
+    void this.#hear(proofs)
+  }
+
+  /** It is all there. */
+  protected ended(stages: readonly StageInfo[]): void {
     this.phase = 'done'
     this.totalMs = performance.now() - this.#startedAt
     this.stages = stages
-    this.timing = timing
     this.#correcting = undefined
-    this.record = () => proofs.record()
-    void this.#hear(proofs)
   }
 
   /** The receipts as they come, up to the last. */
@@ -108,7 +114,7 @@ export class Asked {
       this.receipt = await settled
       this.#correcting = undefined
     } catch {
-      this.#unheard = true
+      this.unheard = true
     }
   }
 

@@ -1,21 +1,22 @@
 /**
- * Pictures for reading: from a file or the clipboard, or the example that the page draws itself.
+ * Pictures for reading: from a file or the clipboard, or an example that the page draws itself.
  */
+import { m } from '../../paraglide/messages.js'
 import { ManyhandsError } from '../../../protocol/errors.ts'
 
-/** Ample for a phone's photo; a line of text needs far less. */
+/** Ample for a phone's photo. */
 const mostBytes = 30_000_000
-/** Longest side kept: a line of 48 rows is read from at most 2880 columns, and twice that loses nothing. */
-const mostSide = 5760
+/** Longest side kept: of a page that fills it, the smallest print is still sharp. */
+const mostSide = 4096
 
 /** @throws ManyhandsError bad-input when it is no picture that this browser can open */
 export async function openPicture(file: Blob): Promise<ImageData> {
-  if (file.size > mostBytes) throw new ManyhandsError('bad-input', 'The file is over 30 MB. Cut the line of text out of it first.')
+  if (file.size > mostBytes) throw new ManyhandsError('bad-input', m.reader_large_file())
   let bitmap: ImageBitmap
   try {
     bitmap = await createImageBitmap(file)
   } catch (cause) {
-    throw new ManyhandsError('bad-input', 'This file is not a picture that the browser can open. PNG, JPEG and WebP work.', { cause })
+    throw new ManyhandsError('bad-input', m.reader_bad_file(), { cause })
   }
   const scale = Math.min(1, mostSide / Math.max(bitmap.width, bitmap.height))
   const context = canvasOf(Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)))
@@ -24,21 +25,24 @@ export async function openPicture(file: Blob): Promise<ImageData> {
   return context.getImageData(0, 0, context.canvas.width, context.canvas.height)
 }
 
-export const exampleText = 'Many hands make light work'
+const example = ['Many hands make light work,', 'said the lighthouse keeper,', 'and lit one of his lamps', 'for every ship at sea.']
+/** Of the page, as somebody holds it who is in a hurry. */
+const tilt = -0.06
 
-/** A line in the page's own script, as a photo of print might show it. */
-export function drawExample(): ImageData {
-  const font = 'italic 34px Georgia, "Liberation Serif", serif'
-  const measure = canvasOf(1, 1)
-  measure.font = font
-  const context = canvasOf(Math.ceil(measure.measureText(exampleText).width) + 36, 64)
+/** Lines of print as a photo might show them; a single one, straight, for models that read no more. */
+export function drawExample(whole: boolean): ImageData {
+  const lines = whole ? example : example.slice(0, 1)
+  const context = whole ? canvasOf(640, 360) : canvasOf(460, 64)
   const { width, height } = context.canvas
   context.fillStyle = '#f4ead2'
   context.fillRect(0, 0, width, height)
+  context.translate(width / 2, height / 2)
+  if (whole) context.rotate(tilt)
   context.fillStyle = '#3b2a1a'
-  context.font = font
+  context.font = 'italic 34px Georgia, "Liberation Serif", serif'
   context.textBaseline = 'middle'
-  context.fillText(exampleText, 18, height / 2)
+  context.textAlign = 'center'
+  for (const [i, line] of lines.entries()) context.fillText(line, 0, (i - (lines.length - 1) / 2) * 62)
   return context.getImageData(0, 0, width, height)
 }
 

@@ -1,26 +1,23 @@
 /**
- * Reading a picture of a line of text: picture to feed, through the volunteers, answer to text.
+ * Reading photos: a picture, through the models of the server that read, to lines of text.
  */
-import type { LineReading } from '../../../sdk/ocr/line.ts'
-import type { RunCorrection } from '../../../sdk/types.ts'
-import { ManyhandsError } from '../../../protocol/errors.ts'
+import type { ModelInfo } from '../../../sdk/types.ts'
 import type { NetworkStore } from '../network-store.svelte.ts'
-import { Asked } from './asked.svelte.ts'
 import type { CheckingStore } from './checking.svelte.ts'
 import { drawExample, openPicture } from './picture.ts'
+import { Reading } from './reading.svelte.ts'
 
-export class Reading extends Asked {
-  picture: ImageData | undefined = $state.raw()
-  result: LineReading | undefined = $state.raw()
-  /** The text before a correction. */
-  was = $state('')
-}
+/** What finds text, and what tells which way up it lies; a server without them reads pictures of single lines. */
+const helpers = { find: 'pp-ocrv4-det', turn: 'pp-ocrv2-cls' } as const
 
 export class ReadingStore {
   reading: Reading | undefined = $state.raw()
   readonly #network: NetworkStore
   readonly #checking: CheckingStore
   readonly busy: boolean = $derived(this.reading?.over === false)
+  /** Those of the helpers that this server has. */
+  readonly find: ModelInfo | undefined = $derived.by(() => this.#listed(helpers.find))
+  readonly turn: ModelInfo | undefined = $derived.by(() => this.#listed(helpers.turn))
 
   constructor(network: NetworkStore, checking: CheckingStore) {
     this.#network = network
@@ -32,7 +29,7 @@ export class ReadingStore {
   }
 
   readExample(revision: string): Promise<void> {
-    return this.#read(revision, async () => drawExample())
+    return this.#read(revision, async () => drawExample(this.find !== undefined))
   }
 
   async again(revision: string): Promise<void> {
@@ -44,6 +41,10 @@ export class ReadingStore {
     this.reading?.stop()
   }
 
+  #listed(name: string): ModelInfo | undefined {
+    return this.#network.models?.find((model) => model.name === name)
+  }
+
   async #read(revision: string, open: () => Promise<ImageData>): Promise<void> {
     if (this.busy) return
     const { choice } = this.#checking
@@ -52,31 +53,16 @@ export class ReadingStore {
     try {
       const picture = await open()
       reading.picture = picture
-      const [network, { lineFeed, parseCharacters, readLine }, { Tensor }] = await Promise.all([
-        this.#network.network(),
-        import('../../../sdk/ocr/line.ts'),
-        import('onnxruntime-common'),
-      ])
-      const characters = parseCharacters(await network.file(revision, 'characters'))
-      const { data, dims } = lineFeed(picture)
-      const feeds = { x: new Tensor('float32', data, dims) }
-      const read = (outputs: RunCorrection['outputs']) => {
-        const [output] = Object.values(outputs)
-        if (!(output?.data instanceof Float32Array)) throw new ManyhandsError('bad-model', 'The model gave no probabilities to read from.')
-        return readLine(output.data, output.dims, characters)
-      }
-      const result = await network.run(revision, feeds, {
-        verify: choice.verify,
-        signal: reading.signal,
-        onProgress: reading.progress.bind(reading),
-        onCorrection: ({ outputs, reason }) => {
-          reading.was = reading.result?.text ?? ''
-          reading.result = read(outputs)
-          reading.replaced(reason)
-        },
-      })
-      reading.result = read(result.outputs)
-      reading.done(result.stages, result)
+      const [network, { readPhoto }] = await Promise.all([this.#network.network(), import('../../../sdk/ocr/photo.ts')])
+      reading.read(
+        await readPhoto(network, picture, {
+          models: { find: this.find?.revision ?? null, turn: this.turn?.revision ?? null, read: revision },
+          verify: choice.verify,
+          signal: reading.signal,
+          onProgress: reading.took.bind(reading),
+          onCorrection: reading.correct.bind(reading),
+        }),
+      )
     } catch (thrown) {
       reading.fail(thrown)
     }
