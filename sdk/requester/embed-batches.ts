@@ -7,8 +7,8 @@ import { ManyhandsError } from '../../protocol/errors.ts'
 import type { Embedding, Manifest } from '../../protocol/manifest.ts'
 import { feedSpecs } from '../../worker/ring/step-tensors.ts'
 
-/** A batch's ids with padding: what crosses a cut is 3 MB then for 384 numbers a token, and the attention of the longest texts 25 MB. */
-export const maxBatchTokens = 2048
+/** A batch's ids with padding: a second's work for a small processor, whose worker hears nothing meanwhile; 0.8 MB at each cut for 384 numbers a token. */
+export const maxBatchTokens = 512
 /** Past that a batch is hardly computed faster for each text, and a progress bar stands still. */
 export const maxBatchTexts = 32
 /** Any id does where the mask says that nothing stands. */

@@ -10,7 +10,7 @@ import { embed, embedTexts, maxTextChars, maxTexts } from './embed.ts'
 import { maxBatchTexts } from './embed-batches.ts'
 import type { RequesterNetwork } from './network.ts'
 
-const file = tinyBert()
+const file = tinyBert({ layers: 1 })
 let encoder: TestEncoder
 beforeAll(async () => {
   encoder = await openEncoder(file)
