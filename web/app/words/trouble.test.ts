@@ -7,12 +7,12 @@ describe('trouble', () => {
     for (const code of errorCodes) {
       const words = trouble(new ManyhandsError(code, 'What happened.'))
       if (code === 'aborted') expect(words).toBeUndefined()
-      else expect(words).toMatchObject({ title: expect.stringMatching(/\w/), text: expect.stringContaining('What happened.') })
+      else expect(words).toMatchObject({ title: expect.stringMatching(/\w/), said: 'What happened.' })
     }
   })
 
   it('says when to come again', () => {
-    expect(trouble(new ManyhandsError('busy', 'Four answers wait.', { retryAfterMs: 4200 }))?.text).toContain('Try again in 4 s.')
+    expect(trouble(new ManyhandsError('busy', 'Four answers wait.', { retryAfterMs: 4200 }))?.advice).toContain('Try again in 4 s.')
   })
 
   it('points to giving where volunteers are what is missing', () => {

@@ -7,8 +7,10 @@ import { duration } from './numbers.ts'
 
 export interface Trouble {
   readonly title: string
-  /** The error's own sentence, or what to do where that says more. */
-  readonly text: string
+  /** The error's own sentence: English, as it came. */
+  readonly said: string
+  /** What helps, in the page's language; may be empty. */
+  readonly advice: string
   /** What helps: a second try, giving a hand oneself, or nothing here. */
   readonly remedy: 'again' | 'give' | 'none'
 }
@@ -53,5 +55,5 @@ export function trouble(error: ManyhandsError): Trouble | undefined {
   const { title, remedy, advice, open } = words[error.code] ?? unexpected
   const wait =
     error.retryAfterMs === undefined || open ? undefined : m.words_again_in({ time: duration(Math.max(1, error.retryAfterMs / 1000)) })
-  return { title: title(), remedy, text: [error.message, wait, advice?.()].filter((sentence) => sentence).join(' ') }
+  return { title: title(), remedy, said: error.message, advice: [wait, advice?.()].filter((sentence) => sentence).join(' ') }
 }
