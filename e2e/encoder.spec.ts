@@ -75,7 +75,10 @@ test('each text alone has the vector that it has among others', async ({ network
 })
 
 test('an encoder does not chat, and says so', async ({ network }) => {
-  await expect(Promise.resolve(network.generate(model, 'Hello'))).rejects.toMatchObject({ code: 'bad-input' })
+  await expect(Promise.resolve(network.generate(model, 'Hello'))).rejects.toMatchObject({
+    code: 'bad-input',
+    message: expect.stringContaining('Use embed()'),
+  })
 })
 
 test('embedding stops at the signal', async ({ network }) => {

@@ -85,6 +85,11 @@ export function inspection({ manifest: m, revision, publication }: LibraryModel)
       `${layers} layers, ${kvHeads} key-value heads of ${headDim}, ${vocab} tokens, ${context} positions, ends at ${eos.join(' or ')}`,
     ])
   }
+  if (m.embedding) {
+    const { pooling, normalize, maxTokens } = m.embedding
+    const of = pooling === 'mean' ? 'the mean of its tokens' : "its first token's"
+    facts.push(['vectors', `of a text ${of}${normalize ? ', of length 1' : ''}; ${maxTokens} tokens at most`])
+  }
   const total = m.blocks.reduce((sum, block) => sum + block.cost, 0) || 1
   const blocks = m.blocks.map((block, i) => {
     const bytes = block.shards.reduce((sum, shard) => sum + (m.shards[shard]?.bytes ?? 0), 0)

@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { tinyBert } from '../testing/tiny-bert.ts'
 import { tinyLlama } from '../testing/tiny-llama.ts'
 import { runCli } from './cli.ts'
 import { openLibrary } from './library.ts'
@@ -49,6 +50,24 @@ describe('manyhands models', () => {
     const again = join(folder, 'again')
     expect(await models('carve', gguf, '--stages', '2', '--out', again)).toMatchObject({ code: 0, err: '' })
     for (const name of await readdir(out)) expect(await readFile(join(again, name))).toEqual(await readFile(join(out, name)))
+  })
+
+  it('adds a sentence encoder by its safetensors file, named by its folder, with what lies beside it', async () => {
+    const { weights, beside } = tinyBert({ layers: 2 })
+    const at = join(folder, 'Tiny Encoder')
+    await mkdir(join(at, '1_Pooling'), { recursive: true })
+    await writeFile(join(at, 'model.safetensors'), weights)
+    const bare = await models('add', join(at, 'model.safetensors'))
+    expect(bare).toMatchObject({ code: 1, err: expect.stringMatching(/^A safetensors file says nothing of its architecture: put/) })
+    for (const [name, bytes] of Object.entries(beside)) await writeFile(join(at, name), bytes)
+    expect(await models('add', join(at, 'model.safetensors'))).toMatchObject({ code: 0, out: expect.stringMatching(/^tiny-encoder /) })
+    const { out } = await models('inspect', 'tiny-encoder')
+    expect(out).toMatch(/^task +feature-extraction$/m)
+    expect(out).toMatch(/^vectors +of a text the mean of its tokens, of length 1; 48 tokens at most$/m)
+    expect(await models('carve', join(at, 'model.safetensors'), '--stages', '2', '--out', join(folder, 'encoder'))).toMatchObject({
+      code: 0,
+    })
+    expect(await models('remove', 'tiny-encoder')).toMatchObject({ code: 0 })
   })
 
   it('removes a model with the files that nothing else uses', async () => {

@@ -43,7 +43,8 @@ export async function prepare(
   const revision = await network.revision(model, options.signal)
   const manifest = await network.manifest(revision, options.signal)
   const { decoder, tokenizer: files } = manifest
-  if (!decoder || !files) throw new ManyhandsError('bad-input', `${manifest.name} does not generate text. Use run().`)
+  if (!decoder || !files)
+    throw new ManyhandsError('bad-input', `${manifest.name} does not generate text. Use ${manifest.embedding ? 'embed' : 'run'}().`)
   const tokenizer = await network.tokenizer(files)
   const ids = encode(tokenizer, input)
   const maxTokens = roomFor(ids.length, options.maxTokens, manifest)
