@@ -12,7 +12,7 @@ export const help = `Usage: manyhands serve [options]
 
 Serves the site, the models of a library, and the network of their volunteers.
 
-  --data DIR          library of models, keys and database (.manyhands)
+  --data DIR          library of models, keys, database, and operator.token, which makes projects (.manyhands)
   --database URL      PostgreSQL instead, for several servers of one network; also from DATABASE_URL. Each has the same models
                       in its DIR (one folder for all, or copies) and takes a part of them
   --url URL           where clients reach this server, when others are told of it (http://localhost:PORT)

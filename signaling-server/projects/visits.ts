@@ -4,7 +4,6 @@
  */
 import type { PeerId, ProjectId } from '../../protocol/ids.ts'
 import { networkPrefix } from '../network-prefix.ts'
-import { RateLimiter } from '../rate-limit.ts'
 import type { Tally } from '../store.ts'
 import type { ProjectStore } from './project-store.ts'
 import { dayOf } from './tally.ts'
@@ -21,8 +20,7 @@ export interface VisitsPorts {
 /** From one network to one project: a school class, or somebody who reloads. */
 export const perNetworkAndDay = 50
 const writeMs = 5_000
-const secondsOfDay = 24 * 3600
-/** Networks and projects that are told apart; 100 bytes each. */
+/** Networks and projects that are told apart on a day; 100 bytes each. Past them the first one counts anew. */
 const maxKeys = 100_000
 /** Consents that wait to be written. */
 const maxWaiting = 10_000
@@ -33,8 +31,8 @@ const forgetMs = 3600_000
 
 export class Visits {
   readonly #ports: VisitsPorts
-  readonly #visitors = new RateLimiter({ perSecond: perNetworkAndDay / secondsOfDay, burst: perNetworkAndDay, maxKeys })
-  readonly #consenting = new RateLimiter({ perSecond: perNetworkAndDay / secondsOfDay, burst: perNetworkAndDay, maxKeys })
+  readonly #visitors = new DailyBound()
+  readonly #consenting = new DailyBound()
   /** By project and day. */
   readonly #shown = new Map<string, Tally>()
   readonly #consents = new Map<string, Tally>()
@@ -50,8 +48,8 @@ export class Visits {
 
   /** The widget's frame was served. */
   shown(project: ProjectId, ip: string): void {
-    if (!this.#counts(this.#visitors, project, ip)) return
     const day = dayOf(this.#ports.now())
+    if (!this.#visitors.take(`${project} ${networkPrefix(ip) ?? ip}`, day)) return
     const key = `${project}/${day}`
     const before = this.#shown.get(key)?.amount ?? 0
     this.#shown.set(key, { id: '', counter: 'visitors', project, day, amount: before + 1 })
@@ -62,7 +60,7 @@ export class Visits {
     const day = dayOf(this.#ports.now())
     const id = `${peer}/${day}`
     if (this.#consents.has(id) || this.#consents.size >= maxWaiting) return
-    if (network !== undefined && !this.#consenting.take(`${project} ${network}`, 1, this.#ports.now()).ok) return
+    if (network !== undefined && !this.#consenting.take(`${project} ${network}`, day)) return
     this.#consents.set(id, { id, counter: 'consents', project, day, amount: 1 })
   }
 
@@ -91,8 +89,20 @@ export class Visits {
     this.#forgotAt = now()
     await store.forget(dayOf(now()) - keptDays)
   }
+}
 
-  #counts(limiter: RateLimiter, project: ProjectId, ip: string): boolean {
-    return limiter.take(`${project} ${networkPrefix(ip) ?? ip}`, 1, this.#ports.now()).ok
+/** So many of a key on a day, and no more. */
+class DailyBound {
+  #day = 0
+  readonly #taken = new Map<string, number>()
+
+  take(key: string, day: number): boolean {
+    if (day !== this.#day) this.#taken.clear()
+    this.#day = day
+    const taken = this.#taken.get(key) ?? 0
+    if (taken >= perNetworkAndDay) return false
+    this.#taken.set(key, taken + 1)
+    if (this.#taken.size > maxKeys) this.#taken.delete(this.#taken.keys().next().value as string)
+    return true
   }
 }
