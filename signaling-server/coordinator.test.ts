@@ -20,6 +20,7 @@ import type { Said } from './control-sockets.ts'
 import type { PublishedModel } from './catalogue.ts'
 import { Coordinator } from './coordinator.ts'
 import { endedReason } from './givers.ts'
+import { LiveOverview } from './live-overview.ts'
 import { openEmbedded, type Embedded } from './sqlite-store.ts'
 
 const mega = 1_000_000
@@ -181,6 +182,35 @@ it('[PJ3] a model that a project’s own alone hold is there for the project, an
   expect(s.told.at(-1)).toMatchObject({ peer: bob, message: { t: 'error', error: { code: 'no-volunteers' } } })
   s.say(bob, { t: 'models', id: 2 }, undefined, cats)
   expect(s.told.at(-1)).toMatchObject({ message: { t: 'models', models: [{ availability: 'available', volunteers: 1 }] } })
+})
+
+it('[OV1] the overview is made once a second at most, without whom a project has to itself, with the speed of the last minute', () => {
+  const s = new Scene(1)
+  s.audiences.set(cats, 'only')
+  s.coordinator.setModels([published(1, 2)])
+  for (const [peer, project] of [[ada], [bob, cats]] as const) {
+    s.offer(peer, project)
+    s.ready(peer)
+  }
+  const { coordinator } = s
+  const live = new LiveOverview({ coordinator, models: () => coordinator.models(), now: () => 5, uptime: () => s.uptime })
+  const first = live.now()
+  expect(first.volunteers).toMatchObject({ online: 2, serving: 2 })
+  expect(first.models[0]).toMatchObject({ coverage: [{ blocks: [0, 2], holders: 1, ready: 1, proven: 0 }], rowsPerSecond: 0 })
+  const { rows } = coordinator.sessions
+  const seconds = (count: number, rowsEach: number) => {
+    for (let i = 0; i < count; i++) {
+      rows.set(revisionOf(1), (rows.get(revisionOf(1)) ?? 0) + rowsEach)
+      s.uptime += 1_000
+      live.tick()
+    }
+  }
+  s.uptime += 999
+  expect(live.now()).toBe(first)
+  seconds(100, 50)
+  expect(live.now().models[0]?.rowsPerSecond).toBeCloseTo(50, 0)
+  seconds(70, 0)
+  expect(live.now().models[0]?.rowsPerSecond).toBe(0)
 })
 
 it('[PJ4] a part that only a project’s own hold is given to the next who comes for everybody', () => {

@@ -21,9 +21,6 @@ const tenths = (n: number) => format(n, { minimumFractionDigits: 1, maximumFract
 
 export const count = (n: number): string => format(n, { maximumFractionDigits: 0 })
 
-/** `1 answer`, `2 answers`. */
-export const counted = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`
-
 /** Powers of 1000, three digits: `53.1 MB`. */
 export function bytes(n: number): string {
   let value = Math.max(0, n)
