@@ -5,7 +5,9 @@ import type { FrameLocator, Page } from 'playwright'
 import type { ManyHandsElement } from '../../web/widget/element.ts'
 import { otherSite } from './other-site.ts'
 
-const { version } = JSON.parse(await readFile(fileURLToPath(new URL('../../package.json', import.meta.url)), 'utf8')) as { version: string }
+export const { version } = JSON.parse(await readFile(fileURLToPath(new URL('../../package.json', import.meta.url)), 'utf8')) as {
+  version: string
+}
 
 export interface WidgetSite {
   /** Of the site. */

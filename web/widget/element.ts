@@ -54,6 +54,8 @@ export class ManyHandsElement extends Base {
   #frame: HTMLIFrameElement | undefined
   #origin = ''
   #spoke = false
+  /** Between connected and disconnected; an element that was there before its script is told of its attributes first. */
+  #shown = false
   #timer: ReturnType<typeof setTimeout> | undefined
   readonly #listen = (event: MessageEvent) => this.#heard(event)
 
@@ -81,17 +83,19 @@ export class ManyHandsElement extends Base {
   }
 
   connectedCallback(): void {
+    this.#shown = true
     addEventListener('message', this.#listen)
     this.#open()
   }
 
   disconnectedCallback(): void {
+    this.#shown = false
     removeEventListener('message', this.#listen)
     this.#close()
   }
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (before === now || !this.isConnected) return
+    if (before === now || !this.#shown) return
     if (name !== 'project' && name !== 'server') return this.#configure()
     this.#close()
     this.#open()
@@ -108,8 +112,8 @@ export class ManyHandsElement extends Base {
     const frame = document.createElement('iframe')
     frame.title = words.title
     frame.setAttribute('sandbox', 'allow-scripts allow-same-origin')
-    // Threads on a page that is isolated itself, in browsers that can't isolate a frame alone.
-    frame.allow = 'cross-origin-isolated'
+    // Threads on a page that is isolated itself, in browsers that can't isolate a frame alone; and a look at how busy the device is.
+    frame.allow = 'cross-origin-isolated; compute-pressure'
     frame.src = `${server}/w/${version}/frame.html?project=${encodeURIComponent(project)}`
     this.#frame = frame
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' })

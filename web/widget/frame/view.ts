@@ -21,7 +21,7 @@ export class View {
 
   /** @param project its name */
   constructor(project: string) {
-    this.#values = { project: `“${project}”`, server: location.host }
+    this.#values = { project, server: location.host }
   }
 
   get words(): Words {
@@ -44,6 +44,7 @@ export class View {
   /** The first question, the second, the work, or what is left to say. @param focus where the visitor acted: to the part's heading */
   part(shown: 'consent' | 'confirm' | 'giving' | 'over', focus: boolean): void {
     for (const id of ['consent', 'confirm', 'giving', 'over']) get(id).hidden = id !== shown
+    this.question.hidden = shown !== 'consent' && shown !== 'confirm'
     this.again(false)
     // To the heading, never to a button: a key that is held down would press it.
     if (focus) (shown === 'consent' ? this.give : document.querySelector<HTMLElement>(`#${shown} h1`))?.focus()
@@ -58,19 +59,27 @@ export class View {
 
   standing({ state, pausedBy, detail, progress }: Standing, visitorPauses: boolean): void {
     get('state').textContent = this.title(state)
-    get('reason').textContent = state === 'failed' ? detail : this.reason(state, pausedBy)
+    const why = state === 'failed' ? detail : this.reason(state, pausedBy)
+    get('reason').textContent = [why, ...this.#progress(progress)].join(' ')
     const bar = get('progress') as HTMLProgressElement
     bar.hidden = !progress
     if (progress) {
       bar.max = progress.totalBytes
       bar.value = progress.doneBytes
       bar.setAttribute('aria-label', this.title(state))
-      const [done, total] = [progress.doneBytes, progress.totalBytes].map((bytes) => Math.round(bytes / mebibyte))
-      get('reason').textContent += ` ${done} / ${total} MB`
     }
     this.pause.textContent = visitorPauses ? this.#words.goOn : this.#words.pause
     // There is nothing to pause while another tab gives.
     this.pause.hidden = state === 'elsewhere'
+  }
+
+  /** Bytes, and the time left where it is known. */
+  #progress(progress: Standing['progress']): string[] {
+    if (!progress || progress.totalBytes === 0) return []
+    const { doneBytes, totalBytes, secondsLeft } = progress
+    const [done = '', total = ''] = [doneBytes, totalBytes].map((bytes) => (bytes / mebibyte).toFixed(totalBytes < 10 * mebibyte ? 1 : 0))
+    const left = secondsLeft === undefined ? [] : [fill(this.#words.left, { seconds: String(Math.ceil(secondsLeft)) })]
+    return [fill(this.#words.bytes, { done, total }), ...left]
   }
 
   showPower(chosen: number, most: number): void {

@@ -31,17 +31,19 @@ export interface Words {
   /** Why it is paused. */
   readonly pauses: Readonly<Record<'visitor' | 'site' | Exclude<PauseCause['by'], 'person'>, string>>
   readonly most: string
+  readonly bytes: string
+  readonly left: string
   readonly states: Readonly<Record<WidgetState, readonly [title: string, reason: string]>>
 }
 
 const en: Words = {
-  title: 'Lend this tab to {project}?',
-  ask: 'While this page is open, this tab then computes small parts of AI answers: first for {project}, then for others. That takes power, data and up to 1 GB of memory. You can stop it whenever you like.',
+  title: 'Lend this tab to “{project}”?',
+  ask: 'While this page is open, this tab then computes small parts of AI answers: first for “{project}”, then for others. That takes power, data and up to 1 GB of memory. You can stop it whenever you like.',
   privacy: 'It can’t see this page or your files. Computers that it works with see your network address.',
   give: 'Lend this tab',
   again: 'That was too quick to be sure, or something covers this. Look, point at the button for a moment, and click again.',
   confirmTitle: 'Start now?',
-  confirm: 'This tab will compute for {project} until you stop it or leave the page.',
+  confirm: 'This tab will compute for “{project}” until you stop it or leave the page.',
   yes: 'Yes, start',
   no: 'Not now',
   power: 'Power',
@@ -69,6 +71,8 @@ const en: Words = {
     hidden: 'Another tab or window is in front. It goes on when this one is.',
   },
   most: '{value}; this site allows {most} at most',
+  bytes: '{done} of {total} MB.',
+  left: 'About {seconds} s left.',
   states: {
     opening: ['Loading', 'The widget is loading.'],
     blocked: ['Not shown', 'The widget can’t be shown here.'],
@@ -86,14 +90,14 @@ const en: Words = {
 }
 
 const de: Words = {
-  title: 'Diesen Tab an {project} verleihen?',
-  ask: 'Solange diese Seite offen ist, rechnet dieser Tab dann kleine Teile von KI-Antworten: zuerst für {project}, dann für andere. Das braucht Strom, Daten und bis zu 1 GB Arbeitsspeicher. Aufhören geht jederzeit.',
+  title: 'Diesen Tab an „{project}“ verleihen?',
+  ask: 'Solange diese Seite offen ist, rechnet dieser Tab dann kleine Teile von KI-Antworten: zuerst für „{project}“, dann für andere. Das braucht Strom, Daten und bis zu 1 GB Arbeitsspeicher. Aufhören geht jederzeit.',
   privacy: 'Er sieht weder diese Seite noch Ihre Dateien. Rechner, mit denen er arbeitet, sehen Ihre Netzwerkadresse.',
   give: 'Diesen Tab verleihen',
   again:
     'Das ging zu schnell, um sicher zu sein, oder etwas verdeckt dies. Bitte hinsehen, kurz auf den Knopf zeigen und noch einmal klicken.',
   confirmTitle: 'Jetzt anfangen?',
-  confirm: 'Dieser Tab rechnet dann für {project}, bis Sie ihn anhalten oder die Seite verlassen.',
+  confirm: 'Dieser Tab rechnet dann für „{project}“, bis Sie ihn anhalten oder die Seite verlassen.',
   yes: 'Ja, anfangen',
   no: 'Jetzt nicht',
   power: 'Leistung',
@@ -122,6 +126,8 @@ const de: Words = {
     hidden: 'Ein anderer Tab oder ein anderes Fenster ist vorn. Es geht weiter, wenn dieser es ist.',
   },
   most: '{value}; diese Seite erlaubt höchstens {most}',
+  bytes: '{done} von {total} MB.',
+  left: 'Noch etwa {seconds} s.',
   states: {
     opening: ['Lädt', 'Das Widget lädt.'],
     blocked: ['Nicht gezeigt', 'Das Widget kann hier nicht gezeigt werden.'],
