@@ -84,10 +84,8 @@ test.describe('its types', () => {
     const compilerOptions = { ...strict, lib, ...options }
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: Object.keys(files) }))
     const tsc = [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder]
-    return run(process.execPath, tsc).then(
-      ({ stdout }) => stdout,
-      (error: { readonly stdout?: string }) => error.stdout ?? String(error),
-    )
+    const ended = await run(process.execPath, tsc).catch((error: { readonly stdout: string }) => error)
+    return ended.stdout
   }
 
   test('hold in a strict project, resolved as bundlers and as Node do', async () => {
