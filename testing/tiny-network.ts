@@ -17,6 +17,8 @@ export interface TinyNetwork {
   close(): Promise<void>
 }
 
+/** What the decoder is made of. */
+export const tinyModel = { layers: 2 }
 export const tinyDecoder = 'tiny-llama'
 export const tinyEncoder = 'tiny-bert'
 
@@ -24,7 +26,7 @@ export const tinyEncoder = 'tiny-bert'
 export async function startTinyNetwork(volunteers: readonly string[]): Promise<TinyNetwork> {
   const folder = await mkdtemp(join(tmpdir(), 'manyhands-tiny-network-'))
   const library = openLibrary(folder)
-  await library.addFile(tinyLlama({ layers: 2 }), { name: tinyDecoder })
+  await library.addFile(tinyLlama(tinyModel), { name: tinyDecoder })
   const { weights, beside } = tinyBert()
   await library.addFile(weights, { name: tinyEncoder, beside })
   const server = await startServer({ data: folder, port: 0, stages: 1 })
