@@ -8,7 +8,6 @@ import type { Page } from 'playwright'
 import { openLibrary, type LibraryModel } from '../models/library.ts'
 import type { PeerId } from '../protocol/ids.ts'
 import type { ModelInfo } from '../protocol/server-messages.ts'
-import { connect } from '../sdk/node.ts'
 import { networkOverview } from '../signaling-server/overview.ts'
 import type { Ready, Volunteer } from '../signaling-server/swarm.ts'
 import { holder, plainModel, usualReady } from '../testing/swarms.ts'
@@ -236,14 +235,15 @@ test('[OV3] what a browser gave is shown by day; everything that it kept is remo
   await expect(page.getByTestId('online')).toHaveText('0')
 
   await give()
-  const asking = await connect({ server: network.url })
-  try {
-    const answer = asking.generate('tiny-llama', 'one two three', { maxTokens: 12 })
-    await answer
-    await answer.receipt
-  } finally {
-    await asking.close()
-  }
+  await page.getByRole('link', { name: 'Playground' }).first().click()
+  await expect(page.getByTestId('availability')).toHaveAttribute('data-availability', 'available')
+  await page.getByTestId('prompt').fill('one two three')
+  await page.getByTestId('send').click()
+  await expect(page.locator('[data-testid=answer][data-phase=done]')).toBeVisible({ timeout: servingMs })
+  await page.getByTestId('how-made').locator('summary').click()
+  await expect(page.getByTestId('receipt')).not.toHaveAttribute('data-status', 'none')
+  await isForEverybody('playground with an answer')
+  await shots(page, 'playground-answer')
   const other = await browser.context.newPage()
   await other.goto(`${network.url}/network`)
   await expect(other.getByTestId('online')).toHaveText('1')
