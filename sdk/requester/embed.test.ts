@@ -114,6 +114,19 @@ describe('embedding texts', () => {
     expect(other.failed).toMatchObject({ code: 'aborted' })
   })
 
+  it('asks for half of a batch at a time where a volunteer is too slow for all of it, and gives up at a single text', async () => {
+    const few = ['many hands', 'make light work', 'a burden shared', 'is halved', 'the stock market']
+    const tooMuch = new ManyhandsError('bad-input', 'Inputs of this size would take about 42 s here.')
+    const { source, embedded } = ask(few)
+    ;(await source.session(1)).breakOff(tooMuch)
+    for (const n of [2, 3]) await answer(encoder, source, n)
+    expectVectors((await embedded).embeddings, few)
+    expect(source.sessions).toHaveLength(3)
+    const single = ask(['many hands'])
+    ;(await single.source.session(1)).breakOff(tooMuch)
+    await expect(single.embedded).rejects.toMatchObject({ code: 'bad-input' })
+  })
+
   it('brings receipts, and corrects what was found wrong by its place', async () => {
     const corrections: EmbedCorrection[] = []
     const { source, embedded } = ask(['many hands', 'light work'], { onCorrection: (c) => corrections.push(c) })

@@ -4,9 +4,9 @@
  */
 import type { Tensor } from 'onnxruntime-common'
 import type { EncoderTokenizer } from '../../models/encoder-tokenizer.ts'
-import { ManyhandsError } from '../../protocol/errors.ts'
+import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { Embedding, Manifest } from '../../protocol/manifest.ts'
-import type { Embedded, EmbedOptions, RunResult } from '../types.ts'
+import type { Embedded, EmbedOptions, RunOptions, RunResult } from '../types.ts'
 import { abortable } from './abortable.ts'
 import { Bulk } from './bulk.ts'
 import { batchesOf, encoderFeeds, pooled, type Batch } from './embed-batches.ts'
@@ -65,7 +65,7 @@ function checkTexts(values: readonly string[], { tooLong = 'cut', verify }: Embe
 export async function embedTexts(encoder: Encoder, values: readonly string[], options: EmbedOptions): Promise<Embedded> {
   const { rows, cut } = await tokenised(encoder, values, options)
   const embeddings: Float32Array[] = []
-  const made: RunResult[] = []
+  const runs: RunResult[] = []
   const total = values.length
   const bulk = inBatches(encoder, rows, options)
   try {
@@ -74,15 +74,17 @@ export async function embedTexts(encoder: Encoder, values: readonly string[], op
       const piece = await bulk.next()
       if (!piece) break
       if (!piece.ok) throw piece.error
-      for (const [place, vector] of vectorsOf(encoder, rows, piece.input, piece.result.outputs)) embeddings[place] = vector
-      made.push(piece.result)
+      for (const { vectors, run } of piece.result) {
+        for (const [place, vector] of vectors) embeddings[place] = vector
+        runs.push(run)
+      }
       done += piece.input.places.length
     }
   } finally {
     bulk.stop()
   }
-  const receipts = Promise.all(made.map((result) => result.receipts)).then((all) => all.flat())
-  const settled = Promise.all(made.map((result) => result.settled))
+  const receipts = Promise.all(runs.map((run) => run.receipts)).then((all) => all.flat())
+  const settled = Promise.all(runs.map((run) => run.settled))
   for (const later of [receipts, settled]) later.catch(() => undefined)
   return { embeddings, promptTokens: rows.reduce((sum, ids) => sum + ids.length, 0), cut, receipts, settled }
 }
@@ -90,37 +92,49 @@ export async function embedTexts(encoder: Encoder, values: readonly string[], op
 /** By text its ids. */
 type Rows = readonly (readonly number[])[]
 
-function inBatches(encoder: Encoder, rows: Rows, { signal, verify, onCorrection }: EmbedOptions): Bulk<Batch, RunResult> {
-  const { model, manifest } = encoder
-  return new Bulk(
-    batchesOf(rows.map((ids) => ids.length)),
-    {
-      work: (batch, _, { signal, onProgress }) =>
-        model.run(encoderFeeds(manifest, rowsOf(rows, batch), batch.tokens), {
-          signal,
-          onProgress,
-          ...(verify === undefined ? {} : { verify }),
-          onCorrection: ({ outputs, reason }) => onCorrection?.({ embeddings: new Map(vectorsOf(encoder, rows, batch, outputs)), reason }),
-        }),
-      wait,
-      now: () => performance.now(),
-    },
-    { first: model.places, most: mostAtOnce, tries, signal },
-  )
+/** A run, and its texts' vectors by their places. */
+interface Computed {
+  readonly vectors: readonly (readonly [number, Float32Array])[]
+  readonly run: RunResult
 }
 
-const rowsOf = (rows: Rows, { places }: Batch): Rows => places.map((place) => rows[place] as readonly number[])
-
-/** A batch's vectors, each with its text's place. */
-function vectorsOf(
-  { manifest, embedding }: Encoder,
-  rows: Rows,
-  batch: Batch,
-  outputs: RunResult['outputs'],
-): (readonly [number, Float32Array])[] {
-  const { data, dims } = outputs[manifest.outputs[0]?.name ?? ''] as Tensor
-  const lengths = rowsOf(rows, batch).map((ids) => ids.length)
-  return pooled(data as Float32Array, dims, lengths, embedding).map((vector, i) => [batch.places[i] as number, vector])
+function inBatches(encoder: Encoder, rows: Rows, { signal, verify, onCorrection }: EmbedOptions): Bulk<Batch, readonly Computed[]> {
+  const { model, manifest, embedding } = encoder
+  const compute = async (batch: Batch, options: Pick<RunOptions, 'signal' | 'onProgress'>): Promise<Computed> => {
+    const { places, tokens } = batch
+    const own = places.map((place) => rows[place] as readonly number[])
+    const vectorsOf = (outputs: RunResult['outputs']) => {
+      const { data, dims } = outputs[manifest.outputs[0]?.name ?? ''] as Tensor
+      const lengths = own.map((ids) => ids.length)
+      return pooled(data as Float32Array, dims, lengths, embedding).map((vector, i) => [places[i] as number, vector] as const)
+    }
+    const run = await model.run(encoderFeeds(manifest, own, tokens), {
+      ...options,
+      ...(verify === undefined ? {} : { verify }),
+      onCorrection: ({ outputs, reason }) => onCorrection?.({ embeddings: new Map(vectorsOf(outputs)), reason }),
+    })
+    return { vectors: vectorsOf(run.outputs), run }
+  }
+  /** Tokens that nobody has refused yet. */
+  let most = Infinity
+  const computeAll = async (batch: Batch, options: Pick<RunOptions, 'signal' | 'onProgress'>): Promise<readonly Computed[]> => {
+    const { places, tokens } = batch
+    const half = Math.ceil(places.length / 2)
+    try {
+      if (places.length * tokens <= most || places.length === 1) return [await compute(batch, options)]
+    } catch (thrown) {
+      // A slow volunteer takes no more than it can compute before others take it for lost.
+      if (asError(thrown).code !== 'bad-input' || places.length === 1) throw thrown
+      most = Math.min(most, half * tokens)
+    }
+    const first = await computeAll({ places: places.slice(0, half), tokens }, options)
+    return [...first, ...(await computeAll({ places: places.slice(half), tokens }, options))]
+  }
+  return new Bulk(
+    batchesOf(rows.map((ids) => ids.length)),
+    { work: (batch, _, options) => computeAll(batch, options), wait, now: () => performance.now() },
+    { first: model.places, most: mostAtOnce, tries, signal },
+  )
 }
 
 /** By text its ids; and the places of those that were cut. @throws ManyhandsError context-overflow, aborted */
