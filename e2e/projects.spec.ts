@@ -61,8 +61,9 @@ test.beforeAll(async () => {
   forAll = await give()
 })
 test.afterAll(async () => {
+  giving.splice(0)
   await visitor?.close()
-  for (const other of sites) await other.close()
+  for (const other of sites.splice(0)) await other.close()
   await network?.close()
   await rm(folder, { recursive: true, force: true })
 })
