@@ -12,6 +12,7 @@ import { audits } from './parts/audits.ts'
 import { bareChannel } from './parts/bare-channel.ts'
 import { carving } from './parts/carving.ts'
 import { engineAlone } from './parts/engine-alone.ts'
+import { giving } from './parts/giving.ts'
 import { honest } from './parts/honest.ts'
 import { manyAnswers } from './parts/many-answers.ts'
 import { pipeline } from './parts/pipeline.ts'
@@ -23,7 +24,7 @@ import { benchSite } from './site.ts'
 const help = `Usage: npm run bench -- [options]
 
   --rounds N      runs of each kind, 5 or more (5)
-  --only PARTS    some of: network, channel, several, engine, engine2, wire, visits, graph, audits, honest (with commas); docs/benchmarks.md stays as it is
+  --only PARTS    some of: network, channel, several, giving, engine, engine2, wire, visits, graph, audits, honest (with commas); docs/benchmarks.md stays as it is
   --data DIR      models and what is made of them (.manyhands)
 `
 
@@ -63,6 +64,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   network: () => pipeline(site.url, model, values.data, rounds, say),
   channel: () => bareChannel(site.url, model, rounds),
   several: () => manyAnswers(model, values.data, rounds, say),
+  giving: () => giving(model, values.data, rounds, say),
   engine: () => engineAlone(site.url, rounds, 1, say),
   engine2: () => engineAlone(site.url, rounds, 2, say),
   wire: () => wire(model, values.data),

@@ -61,6 +61,8 @@ export interface StageApi {
   setServerKeys(keys: readonly string[]): void
   setPower(power: number): void
   setPaused(paused: boolean): void
+  /** What it came to so far; undefined where nothing is loaded. */
+  stats(): Promise<NodeStats | undefined>
   /** Answers as soon as the compute side can: one that is stuck never does. */
   alive(): Promise<void>
   /** Ends every session and frees the engine. */

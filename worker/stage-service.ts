@@ -12,7 +12,7 @@ import type { Ticket } from '../protocol/ticket.ts'
 import type { StageApi, StageEvent, StageRequest } from './api.ts'
 import type { LoadProgress, LoadRequest, StageEngine, StageReport } from './engine/engine.ts'
 import type { Reveal } from './ring/shadow-reveal.ts'
-import { StageNode } from './ring/stage-node.ts'
+import { StageNode, type NodeStats } from './ring/stage-node.ts'
 
 /** Makes an engine with this platform's files and runtime. */
 export type LoadStage = (
@@ -128,6 +128,10 @@ export class StageService implements StageApi {
     this.#paused = paused
     this.#node?.scheduler.setPaused(paused)
     if (paused) this.#node?.leaveSessions(new ManyhandsError('peer-lost', 'A volunteer paused.'))
+  }
+
+  async stats(): Promise<NodeStats | undefined> {
+    return this.#node?.stats()
   }
 
   async alive(): Promise<void> {}

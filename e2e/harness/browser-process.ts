@@ -2,20 +2,13 @@
  * One Chromium of its own, with its own processes and profile, driven over its debugging port, so that it can be killed or
  * frozen like a stranger's machine.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { networkInterfaces, tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright'
-import { findBrowser } from '../../scripts/setup/browser.mjs'
-import { ProcessGroup } from './process-group.ts'
+import { networkInterfaces } from 'node:os'
+import { chromium as playwright, type Browser, type BrowserContext, type Page } from 'playwright'
+import { startChromium, startMs, type ChromiumOptions } from './chromium.ts'
+import type { ProcessGroup } from './process-group.ts'
 
-export interface BrowserOptions {
-  /** A profile to keep: a second visit with the same one finds what the first has stored. Absent: a fresh one, removed at the end. */
-  readonly profile?: string
-  /** With a software GPU (SwiftShader) for WebGPU. */
-  readonly webgpu?: boolean
+export interface BrowserOptions extends ChromiumOptions {
   readonly colorScheme?: 'light' | 'dark'
-  readonly signal?: AbortSignal
 }
 
 export interface BrowserProcess {
@@ -28,51 +21,22 @@ export interface BrowserProcess {
   close(): Promise<void>
 }
 
-/** Until the debugging port answers; a cold Chromium on a busy machine takes seconds. */
-const startMs = 60_000
-
-const flags = [
-  '--headless',
-  '--remote-debugging-port=0',
-  '--no-first-run',
-  '--no-default-browser-check',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--disable-quic',
-  '--disable-breakpad',
-  '--disable-search-engine-choice-screen',
-  '--password-store=basic',
-  '--mute-audio',
-  '--hide-scrollbars',
-  // Peers on one machine, which may have no network beyond loopback: addresses as they are, loopback's too.
-  '--allow-loopback-in-peer-connection',
-  '--disable-features=WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints',
-]
-
 export async function startBrowser(options: BrowserOptions = {}): Promise<BrowserProcess> {
-  const { webgpu = false, colorScheme = 'light', signal } = options
+  const { colorScheme = 'light', signal } = options
   signal?.throwIfAborted()
-  const executable = await findBrowser()
-  if (!executable) throw new Error('There is no Chromium. Run: node scripts/setup.mjs')
-  const profile = options.profile ?? (await mkdtemp(join(tmpdir(), 'manyhands-browser-')))
-  const args = [...flags, `--user-data-dir=${profile}`]
-  if (webgpu) args.push('--enable-unsafe-webgpu')
-  if (process.getuid?.() === 0) args.push('--no-sandbox')
-  const group = new ProcessGroup('Chromium', executable, [...args, 'about:blank'])
+  const chromium = await startChromium(options)
+  const { group, url } = chromium
   let browser: Browser | undefined
   const close = async () => {
-    await group.end(() => {
+    await chromium.close(() => {
       const asked = browser?.newBrowserCDPSession().then((session) => session.send('Browser.close'))
       if (asked) asked.catch(() => undefined)
       else group.signal('SIGTERM')
     })
     await browser?.close().catch(() => undefined)
-    if (!options.profile) await rm(profile, { recursive: true, force: true, maxRetries: 5 })
   }
   try {
-    const [, url = ''] = await group.says(/DevTools listening on (ws:\S+)/, startMs, signal)
-    browser = await chromium.connectOverCDP(url, { timeout: startMs })
+    browser = await playwright.connectOverCDP(url, { timeout: startMs })
     const context = browser.contexts()[0]
     if (!context) throw new Error('Chromium started without a window.')
     // Without a default route Chromium names its addresses only to pages that may use camera and microphone.
@@ -91,7 +55,7 @@ export async function startBrowser(options: BrowserOptions = {}): Promise<Browse
   }
 }
 
-const onLoopbackAlone = () =>
+export const onLoopbackAlone = () =>
   Object.values(networkInterfaces())
     .flat()
     .every((address) => address?.internal ?? true)

@@ -9,6 +9,8 @@ export interface SlowLine {
   readonly url: string
   /** Bytes that came down it so far. */
   readonly downBytes: number
+  /** Torn: everything on it breaks off, and nothing new comes through. */
+  setTorn(torn: boolean): void
   close(): Promise<void>
 }
 
@@ -26,6 +28,7 @@ export async function slowLine(serverUrl: string, { bitsPerSecond, delayMs }: Li
   const target = new URL(serverUrl)
   const sockets = new Set<Socket>()
   let downBytes = 0
+  let torn = false
   /** When the line has sent all it was given, ms. */
   let freeAt = 0
   /** After `bytes` more have passed and travelled. */
@@ -35,6 +38,7 @@ export async function slowLine(serverUrl: string, { bitsPerSecond, delayMs }: Li
     return new Promise((resolve) => setTimeout(resolve, freeAt - now + delayMs))
   }
   const server = createServer((client) => {
+    if (torn) return void client.destroy()
     const upstream = connect(Number(target.port), target.hostname)
     for (const socket of [client, upstream]) {
       sockets.add(socket)
@@ -61,6 +65,10 @@ export async function slowLine(serverUrl: string, { bitsPerSecond, delayMs }: Li
     url: `http://localhost:${port}`,
     get downBytes() {
       return downBytes
+    },
+    setTorn(now) {
+      torn = now
+      if (torn) for (const socket of sockets) socket.destroy()
     },
     async close() {
       for (const socket of sockets) socket.destroy()

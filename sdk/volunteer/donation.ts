@@ -105,6 +105,7 @@ export class VolunteerDonation extends EventTarget implements Donation {
         this.addEventListener('change', check)
         check()
       })
+      await this.#stage?.count()
     }
     await this.#end('stopped', 'Stopped. Nothing computes here any more.')
   }

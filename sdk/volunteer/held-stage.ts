@@ -166,6 +166,12 @@ export class HeldStage {
     }
   }
 
+  /** Has the counters as they are now, which are told once a second. */
+  async count(): Promise<void> {
+    const stats = await Promise.race([this.api.stats(), this.#host.crashed.then(() => undefined)])
+    if (stats && !this.#ended) this.#ports.changed(stats)
+  }
+
   /** Lets go of it, in the middle of whatever runs. */
   async end(): Promise<void> {
     this.#ended = true

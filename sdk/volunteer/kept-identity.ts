@@ -16,6 +16,8 @@ export type HoldIdentity = () => Promise<HeldIdentity>
 /** Tabs or processes of one device that keep a key; those beyond have one for the visit alone. */
 export const identitySlots = 8
 
+/** A tab that hands over lets go of its key within moments; one that is frozen does not at all. */
+const handOverMs = 1_000
 const databaseName = 'manyhands'
 const storeName = 'identities'
 
@@ -29,7 +31,8 @@ export const visitor = async (identity?: Identity): Promise<HeldIdentity> => ({
 export const browserIdentity: HoldIdentity = async () => {
   try {
     for (let slot = 0; slot < identitySlots; slot++) {
-      const release = await lock(`manyhands-identity-${slot}`)
+      // The first one's tab may be handing over to this one right now.
+      const release = await lock(`manyhands-identity-${slot}`, slot === 0 ? handOverMs : 0)
       if (!release) continue
       try {
         return { identity: await load(slot), release }
@@ -67,15 +70,16 @@ export async function forgetIdentities(): Promise<void> {
   await answered(indexedDB.deleteDatabase(databaseName))
 }
 
-/** Undefined when another tab has it. Held until it is released or the tab is gone. */
-function lock(name: string): Promise<(() => void) | undefined> {
+/** Undefined when another tab has it, for so long. Held until it is released or the tab is gone. */
+function lock(name: string, patienceMs: number): Promise<(() => void) | undefined> {
+  const patience = AbortSignal.timeout(patienceMs)
   return new Promise((resolve, reject) => {
     navigator.locks
-      .request(name, { ifAvailable: true }, (held) => {
+      .request(name, patienceMs > 0 ? { signal: patience } : { ifAvailable: true }, (held) => {
         if (!held) return resolve(undefined)
         return new Promise<void>((release) => resolve(release))
       })
-      .catch(reject)
+      .catch((thrown: unknown) => (patience.aborted ? resolve(undefined) : reject(thrown as Error)))
   })
 }
 

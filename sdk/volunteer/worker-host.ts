@@ -38,6 +38,7 @@ export function workerHost(worker: Worker): StageHost {
     setServerKeys: (keys) => void remote.setServerKeys(keys),
     setPower: (power) => void remote.setPower(power),
     setPaused: (paused) => void remote.setPaused(paused),
+    stats: () => remote.stats(),
     alive: () => remote.alive(),
     stop: () => remote.stop(),
   }
