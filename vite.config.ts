@@ -12,6 +12,8 @@ const server = 'http://localhost:8080'
 export default defineConfig({
   root: fileURLToPath(new URL('web/app', import.meta.url)),
   plugins: [words(), svelte({ configFile: false })],
+  // Most of PeerJS's weight, see there.
+  resolve: { alias: { 'webrtc-adapter': fileURLToPath(new URL('sdk/network/browser-details.ts', import.meta.url)) } },
   worker: { format: 'es' },
   build: {
     outDir: fileURLToPath(new URL('dist/web', import.meta.url)),

@@ -9,6 +9,8 @@ export default defineConfig({
   root: at('.'),
   publicDir: false,
   plugins: [licences()],
+  // Most of PeerJS's weight, see there.
+  resolve: { alias: { 'webrtc-adapter': at('sdk/network/browser-details.ts') } },
   worker: { format: 'es' },
   build: {
     outDir: at('dist/package/browser'),

@@ -48,6 +48,8 @@ export default defineConfig({
   base: './',
   publicDir: false,
   plugins: [plainImports, loader],
+  // Most of PeerJS's weight, see there.
+  resolve: { alias: { 'webrtc-adapter': at('sdk/network/browser-details.ts') } },
   worker: { format: 'es' },
   build: {
     outDir: at(`dist/w/${version}`),
