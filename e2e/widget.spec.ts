@@ -269,6 +269,35 @@ test.describe('by the visitor’s click', () => {
   })
 })
 
+test('what could not be loaded is said, and loaded again when the visitor asks anew', async () => {
+  await visit()
+  await page.route('**/giving-*.js', (route) => route.abort())
+  await clickByHand(page, '#give')
+  await state('failed')
+  await expect(part('over-reason')).toContainText('Check the connection')
+  await page.unroute('**/giving-*.js')
+  await part('back').click()
+  await state('off')
+  await resting(page)
+  await clickByHand(page, '#give')
+  await state('giving')
+})
+
+test('a site that is isolated itself shows it as any other', async () => {
+  const isolated = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
+  const own = await widgetSite(network.url, isolated)
+  try {
+    const { id } = await createProject(network, { name: 'The seed library', origins: [own.origin] })
+    own.show(`<many-hands project="${id}"></many-hands>`)
+    await openSite(page, own.origin)
+    await state('off')
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true)
+    expect(await innerFrame().evaluate(() => crossOriginIsolated)).toBe(true)
+  } finally {
+    await own.close()
+  }
+})
+
 test('the site to copy: its own question is answered by the visitor who helps it', async () => {
   const files: Record<string, string> = {}
   const own = await otherSite(files)

@@ -10,10 +10,20 @@ export interface OtherSite {
   close(): Promise<void>
 }
 
-const types: Readonly<Record<string, string>> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' }
+const types: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+}
 
-/** @param files texts by path (`/index.html`), or the folder that has them */
-export async function otherSite(files: string | Readonly<Record<string, string>>): Promise<OtherSite> {
+/**
+ * @param files texts by path (`/index.html`), or the folder that has them
+ * @param headers of every answer
+ */
+export async function otherSite(
+  files: string | Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<OtherSite> {
   const find = async (path: string) => (typeof files === 'string' ? readFile(join(files, normalize(path))) : files[path])
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
@@ -21,7 +31,10 @@ export async function otherSite(files: string | Readonly<Record<string, string>>
     void find(path)
       .catch(() => undefined)
       .then((body) => {
-        response.writeHead(body === undefined ? 404 : 200, { 'content-type': types[extname(path)] ?? 'application/octet-stream' })
+        response.writeHead(body === undefined ? 404 : 200, {
+          ...headers,
+          'content-type': types[extname(path)] ?? 'application/octet-stream',
+        })
         response.end(body)
       })
   })

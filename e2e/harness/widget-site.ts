@@ -17,11 +17,12 @@ export interface WidgetSite {
   close(): Promise<void>
 }
 
-export async function widgetSite(server: string): Promise<WidgetSite> {
+/** @param headers of its answers */
+export async function widgetSite(server: string, headers: Readonly<Record<string, string>> = {}): Promise<WidgetSite> {
   const files: Record<string, string> = {}
   const { integrity } = (await (await fetch(`${server}/w/${version}/mh.json`)).json()) as { integrity: string }
   const script = `${server}/w/${version}/mh.js`
-  const site = await otherSite(files)
+  const site = await otherSite(files, headers)
   return {
     origin: site.origin,
     show(tag) {

@@ -40,7 +40,7 @@ const words = {
 } as const
 
 const css = `:host { display: block; max-width: 30rem } :host([hidden]) { display: none }
-iframe { display: block; width: 100%; height: 9rem; border: 0; color-scheme: auto }`
+iframe:not([hidden]) { display: block; width: 100%; height: 9rem; border: 0; color-scheme: auto }`
 
 /** Where there is no page, as on a server that renders one, it can be imported all the same. */
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement)
@@ -105,8 +105,8 @@ export class ManyHandsElement extends Base {
     const words = this.#words()
     const project = this.getAttribute('project')
     const server = originOf(this.getAttribute('server') ?? scriptServer)
-    if (!project) return this.#set('blocked', words.project)
-    if (!server) return this.#set('blocked', words.server)
+    if (!project) return this.#block(words.project)
+    if (!server) return this.#block(words.server)
     this.#origin = server
     this.#set('opening', words.opening)
     const frame = document.createElement('iframe')
@@ -121,7 +121,14 @@ export class ManyHandsElement extends Base {
     sheet.replaceSync(css)
     root.adoptedStyleSheets = [sheet]
     root.append(frame)
-    this.#timer = setTimeout(() => this.#set('blocked', words.blocked(new URL(server).host)), openingMs)
+    this.#timer = setTimeout(() => this.#block(words.blocked(new URL(server).host)), openingMs)
+  }
+
+  /** Said where whoever builds the page looks; visitors are not shown a browser's error page. */
+  #block(reason: string): void {
+    if (this.#frame) this.#frame.hidden = true
+    console.warn(`<many-hands>: ${reason}`)
+    this.#set('blocked', reason)
   }
 
   #close(): void {
@@ -137,6 +144,7 @@ export class ManyHandsElement extends Base {
     if (!word) return
     clearTimeout(this.#timer)
     this.#spoke = true
+    this.#frame.hidden = false
     if (word.t === 'ready') this.#configure()
     else if (word.t === 'height') this.#frame.style.height = `${Math.min(mostHeight, Math.max(leastHeight, Math.ceil(word.pixels)))}px`
     else this.#set(word.state, word.reason)

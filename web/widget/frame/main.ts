@@ -20,6 +20,8 @@ let chosenPower = usualPower
 let giving: Giving | undefined
 /** Between the click and the first state. */
 let starting = false
+/** What was to be loaded did not come: browsers remember that for as long as the page lives. */
+let unloaded = false
 /** The site paused or revoked while it was starting. */
 let pausedMeanwhile = false
 let revokedMeanwhile = false
@@ -99,6 +101,7 @@ async function start(): Promise<void> {
     if (pausedMeanwhile) giving.pause('site')
     changed(giving.standing)
   } catch {
+    unloaded = true
     over('failed', view.words.unloaded)
   } finally {
     starting = false
@@ -140,6 +143,7 @@ async function forget(): Promise<void> {
 }
 
 function backToQuestion(): void {
+  if (unloaded) return location.reload()
   consent.declined()
   view.part('consent', true)
   tell('off')
