@@ -2,7 +2,7 @@
  * The widget on a site of another origin: what a visitor gets by a click, and what the site can't get by any trick. Each trick works
  * on a frame that starts with any click; here it fails for the reason that its test names.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
@@ -11,9 +11,9 @@ import { openLibrary } from '../models/library.ts'
 import { tinyLlama } from '../testing/tiny-llama.ts'
 import type { ManyHandsElement, WidgetChange } from '../web/widget/element.ts'
 import { startBrowser, type BrowserProcess } from './harness/browser-process.ts'
+import { demoSite } from './harness/demo-site.ts'
 import { expect, test } from './harness/fixtures.ts'
 import { startNetwork, type TestNetwork } from './harness/network.ts'
-import { otherSite } from './harness/other-site.ts'
 import { createProject, type MadeProject } from './harness/project.ts'
 import { clickByHand, frameOf, openSite, resting, stateOf, version, widget, widgetSite, type WidgetSite } from './harness/widget-site.ts'
 
@@ -299,22 +299,8 @@ test('a site that is isolated itself shows it as any other', async () => {
 })
 
 test('the site to copy: its own question is answered by the visitor who helps it', async () => {
-  const files: Record<string, string> = {}
-  const own = await otherSite(files)
+  const own = await demoSite(network, modelName)
   try {
-    const { id, key, ownerKey } = await createProject(network, { name: 'The seed library', origins: [own.origin], audience: 'only' })
-    const mine: readonly (readonly [string, string])[] = [
-      ['https://hands.example', network.url],
-      ['wss://hands.example', network.url.replace('http', 'ws')],
-      ['p_your-project-id', id],
-      ['mh_your-project-key', key],
-      ['smollm2-135m-instruct', modelName],
-    ]
-    for (const name of ['index.html', 'style.css', 'site.js']) {
-      const text = await readFile(new URL(`../web/widget/demo/${name}`, import.meta.url), 'utf8')
-      files[`/${name}`] = mine.reduce((filled, [theirs, ours]) => filled.replaceAll(theirs, ours), text)
-      expect(files[`/${name}`]).not.toMatch(/hands\.example|your-project/)
-    }
     await openSite(page, own.origin)
     await state('off')
     await part('give').scrollIntoViewIfNeeded()
@@ -328,8 +314,8 @@ test('the site to copy: its own question is answered by the visitor who helps it
     await expect(page.locator('#answer')).not.toHaveText(/^…?$/, { timeout: givingMs })
     await expect
       .poll(async () => {
-        const headers = { authorization: `Bearer ${ownerKey}` }
-        const answered = await fetch(`${network.url}/v1/projects/${id}`, { headers })
+        const headers = { authorization: `Bearer ${own.project.ownerKey}` }
+        const answered = await fetch(`${network.url}/v1/projects/${own.project.id}`, { headers })
         return ((await answered.json()) as { counters: unknown }).counters
       })
       .toMatchObject({ visitors: 1, requests: 1, byAudience: 1 })

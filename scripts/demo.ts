@@ -3,6 +3,7 @@
  * answer that streams in. Exit codes: 0 done, 1 failed, 2 not understood.
  */
 import { asError } from '../protocol/errors.ts'
+import { demoSite } from '../e2e/harness/demo-site.ts'
 import { Misuse } from './arguments.ts'
 import { ask } from './demo/ask.ts'
 import { demoModel } from './demo/model.ts'
@@ -23,13 +24,18 @@ async function demo(options: DemoOptions, stop: AbortController): Promise<number
   const cleanup: (() => Promise<unknown>)[] = []
   try {
     const model = await demoModel(options.model, options.data, steps, signal)
-    const { server } = await startSwarm(model, options, cleanup, steps, signal)
+    const { server, data } = await startSwarm(model, options, cleanup, steps, signal)
     const answer = await ask(server.url, model, options, steps, signal)
     steps.line(reportTable(answer))
     if (options.json) process.stdout.write(`${reportJson(model.manifest.name, answer)}\n`)
     if (answer.receipt.custody.failed > 0)
       throw new Error(`${answer.receipt.custody.failed} hand-overs between stages did not agree: someone changed what passed on.`)
     if (!options.once) {
+      if (model.manifest.task === 'text-generation') {
+        const site = await demoSite({ url: server.url, data }, model.manifest.name)
+        cleanup.push(() => site.close())
+        steps.line(`A site of another origin, whose visitors help it by the widget: ${site.origin}`)
+      }
       steps.line(`The site stays up at ${server.url}: give at ${server.url}/give, ask at ${server.url}/playground. Ctrl-C ends everything.`)
       await Promise.race([new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })), server.group.ended])
       if (!signal.aborted) throw new Error(`The server ended by itself. It wrote: ${server.group.output.trim().slice(-2_000)}`)

@@ -1,7 +1,6 @@
 /** A project, made as its operator makes one: over HTTP, with the token from the server's folder. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { TestNetwork } from './network.ts'
 
 export interface ProjectPlan {
   readonly name: string
@@ -16,11 +15,11 @@ export interface MadeProject {
   revoke(): Promise<void>
 }
 
-export async function createProject(network: TestNetwork, plan: ProjectPlan): Promise<MadeProject> {
-  const token = (await readFile(join(network.data, 'operator.token'), 'utf8')).trim()
+export async function createProject(server: { readonly url: string; readonly data: string }, plan: ProjectPlan): Promise<MadeProject> {
+  const token = (await readFile(join(server.data, 'operator.token'), 'utf8')).trim()
   const post = async (path: string, bearer: string, body: unknown): Promise<unknown> => {
     const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' }
-    const response = await fetch(`${network.url}/v1/projects${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+    const response = await fetch(`${server.url}/v1/projects${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
     if (!response.ok) throw new Error(`The server refused it: ${await response.text()}`)
     return response.json()
   }

@@ -8,6 +8,8 @@ import type { Steps } from './steps.ts'
 
 export interface Swarm {
   readonly server: ServerProcess
+  /** The server's folder. */
+  readonly data: string
   readonly volunteers: readonly VolunteerTab[]
 }
 
@@ -24,14 +26,14 @@ export async function startSwarm(
   steps: Steps,
   signal: AbortSignal,
 ): Promise<Swarm> {
-  const server = await steps.step('Server', async () => {
+  const { server, data } = await steps.step('Server', async () => {
     const port = options.port ?? ((await isFree(usualPort)) ? usualPort : 0)
     // The demo's own, with this model alone: volunteers have nothing else to serve, and another demo is not disturbed.
     const data = await serverData(options.data, [model.revision])
     cleanup.push(() => data.remove())
     const started = await startServerProcess({ data: data.directory, port, stages: options.stages, signal })
     cleanup.push(() => started.close())
-    return [started, started.url] as const
+    return [{ server: started, data: data.directory }, started.url] as const
   })
   const volunteers = await steps.step('Volunteers', async (progress) => {
     let joined = 0
@@ -52,7 +54,7 @@ export async function startSwarm(
     )
     return [tabs, `${tabs.length} browsers, each its own process`] as const
   })
-  return { server, volunteers }
+  return { server, data, volunteers }
 }
 
 function isFree(port: number): Promise<boolean> {
