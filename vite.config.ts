@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vite'
+import { licences } from './package/licences.ts'
 import { words } from './scripts/setup/words.mjs'
 
 /** Both headers give the page shared memory, which threads in wasm need. */
@@ -11,7 +12,7 @@ const server = 'http://localhost:8080'
 
 export default defineConfig({
   root: fileURLToPath(new URL('web/app', import.meta.url)),
-  plugins: [words(), svelte({ configFile: false })],
+  plugins: [words(), svelte({ configFile: false }), licences()],
   // Most of PeerJS's weight, see there.
   resolve: { alias: { 'webrtc-adapter': fileURLToPath(new URL('sdk/network/browser-details.ts', import.meta.url)) } },
   worker: { format: 'es' },

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { build, defineConfig, type Plugin } from 'vite'
 import { version } from './package.json'
+import { licences } from './package/licences.ts'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 /** The oldest browsers that have all that the frame's page is made of; what computes asks for newer ones itself. */
@@ -47,7 +48,7 @@ export default defineConfig({
   // It is served below its version, wherever the server is.
   base: './',
   publicDir: false,
-  plugins: [plainImports, loader],
+  plugins: [plainImports, loader, licences()],
   // Most of PeerJS's weight, see there.
   resolve: { alias: { 'webrtc-adapter': at('sdk/network/browser-details.ts') } },
   worker: { format: 'es' },
