@@ -85,7 +85,7 @@ export interface StageEngine {
   close(session: SessionId): void
   /**
    * One step. Calls are queued: one run at a time.
-   * @throws ManyhandsError bad-input (dtype, shape, rows over the limit), unsupported (it would take too long here), not-finite, engine-failed (the engine is then dead: `lost` resolves)
+   * @throws ManyhandsError bad-input (dtype, shape, rows over the limit, more than a run may cost), not-finite, engine-failed (the engine is then dead: `lost` resolves)
    */
   run(step: StepInput): Promise<StepOutput>
   /** Resolves when the engine can't go on (GPU lost, run failed or hung). */

@@ -89,7 +89,7 @@ async function tryBackend(attempt: Attempt): Promise<StageEngine> {
       `These blocks take ${weightBytes} bytes; ${memoryBytes} are given: give more memory or take fewer blocks.`,
     )
   }
-  const runtime = backend === 'webgpu' ? await platform.ort.webgpu() : await openWasm(platform)
+  const runtime = backend === 'webgpu' ? await platform.ort.webgpu() : await openWasm(platform, attempt.request.manifest)
   const resident = graph.caches.map((port) => port.present)
   const session = await runtime.createSession(writeModel(model), weightFiles(model, weights, files.shards), resident)
   const queue = new RunQueue(hungMs)
@@ -142,7 +142,14 @@ function rowLimit({ decoder, golden }: Manifest, backend: Backend, result: Golde
   return backend === 'wasm' && result.rowLimit === Math.max(...golden.runs) ? wasmRowLimit : result.rowLimit
 }
 
-const openWasm = ({ ort, threads }: StagePlatform): Promise<Runtime> => (threads === undefined ? openFastestWasm(ort) : ort.wasm(threads))
+/**
+ * Convolutions and products of small matrices round by how many threads share them: their bits are the goldens', and every other
+ * volunteer's, on one thread alone. A decoder's, whose weights are quantised, do not depend on it.
+ */
+function openWasm({ ort, threads }: StagePlatform, { decoder }: Manifest): Promise<Runtime> {
+  if (!decoder) return ort.wasm(1)
+  return threads === undefined ? openFastestWasm(ort) : ort.wasm(threads)
+}
 
 /** Bytes of a model's weights in memory. */
 function residentBytes({ graph }: Model): number {

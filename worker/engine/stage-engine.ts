@@ -4,7 +4,6 @@
  */
 import { asError, ManyhandsError } from '../../protocol/errors.ts'
 import type { SessionId } from '../../protocol/ids.ts'
-import { linkLostMs } from '../../protocol/limits.ts'
 import type { BlockRange, Manifest } from '../../protocol/manifest.ts'
 import { elementCount, type TensorSpec } from '../../protocol/tensors.ts'
 import type { StageEngine, StageReport, StepInput, StepOutput } from './engine.ts'
@@ -20,14 +19,17 @@ export interface LoadedStage {
   /** Absent for a model without a decoder. */
   readonly caches: SessionCaches | undefined
   readonly release: () => Promise<void>
-  /** Elements of the inputs that `report.msPerRow` was measured with; of a decoder none, whose rows are all of one size. */
+  /** Elements of the inputs that the blocks' cost was counted with; of a decoder none, whose rows are all of one size. */
   readonly measuredElements?: number
 }
 
 /** Errors of a run after which the engine is as good as before. */
 const harmless = new Set(['not-finite', 'out-of-memory', 'bad-input'])
-/** A worker hears nothing while it runs: no run may take so long that its neighbours take it for lost. */
-const longestRunMs = linkLostMs
+/**
+ * Multiply-accumulates of one run at most, unless the goldens take more: a worker hears nothing while it runs, and must not be taken
+ * for lost. A photo's 960 x 960 take a sixth of them, and 0.6 s on one core of a desktop.
+ */
+export const mostRunCost = 30e9
 
 export class LoadedStageEngine implements StageEngine {
   readonly manifest: Manifest
@@ -94,16 +96,17 @@ export class LoadedStageEngine implements StageEngine {
     })
   }
 
-  /** Whoever asks decides how large the inputs of a model without a decoder are; a quicker peer may take them. @throws ManyhandsError unsupported */
+  /** Whoever asks decides how large the inputs of a model without a decoder are. @throws ManyhandsError bad-input */
   #checkSize({ inputs }: StepInput): void {
-    const { measuredElements, report } = this.#loaded
+    const { measuredElements } = this.#loaded
     if (measuredElements === undefined) return
-    const elements = inputs.reduce((sum, { dims }) => sum + elementCount(dims), 0)
-    const ms = report.msPerRow * (elements / measuredElements)
-    if (ms > longestRunMs)
+    const { first, end } = this.range
+    const golden = this.manifest.blocks.slice(first, end).reduce((sum, { cost }) => sum + cost, 0)
+    const cost = golden * (inputs.reduce((sum, { dims }) => sum + elementCount(dims), 0) / measuredElements)
+    if (cost > Math.max(mostRunCost, golden))
       throw new ManyhandsError(
-        'unsupported',
-        `Inputs of this size would take about ${Math.round(ms / 1000)} s here; ${longestRunMs / 1000} s are the most. Ask for less at once.`,
+        'bad-input',
+        `Inputs of this size are ${(cost / mostRunCost).toFixed(1)} times what is computed in one run at most. Ask for less at once.`,
       )
   }
 
