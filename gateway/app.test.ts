@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { ToldNetwork } from '../testing/told-network.ts'
-import type { Network } from '../sdk/types.ts'
-import { openaiFetch } from '../sdk/openai/fetch.ts'
 import { gateway, type GatewayPorts } from './app.ts'
 import { parseKeys } from './keys.ts'
 import { RequestLimits } from './limits.ts'
@@ -12,13 +10,11 @@ const chat = { model: 'letters', messages: [{ role: 'user', content: 'hi' }] }
 
 function start(change: Partial<GatewayPorts> = {}) {
   const told = new ToldNetwork()
-  const network = { generate: told.generate.bind(told) } as unknown as Network
   const log: string[] = []
   const closing = new AbortController()
   const limits = new RequestLimits({ perMinute: 60, atOnce: 2 })
-  const fetch: Network['fetch'] = (input, init) => openaiFetch(network, input, init)
   const app = gateway({
-    network: { fetch, state: 'ready' },
+    network: { fetch: told.api, state: 'ready' },
     keys,
     limits,
     perMinute: 60,

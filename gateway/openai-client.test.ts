@@ -1,8 +1,10 @@
 /** OpenAI's own client, as programs use it, over a real network: handed `net.fetch`, and over HTTP by the gateway. */
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ManyhandsError } from '../protocol/errors.ts'
 import { startGatewayNetwork, type GatewayNetwork } from '../testing/gateway-network.ts'
 import { tinyDecoder, tinyEncoder } from '../testing/tiny-network.ts'
+import { ToldNetwork } from '../testing/told-network.ts'
 
 let network: GatewayNetwork
 beforeAll(async () => {
@@ -155,4 +157,36 @@ describe.each([
 it('another key is the client’s authentication error', async () => {
   const client = new OpenAI({ baseURL: network.baseUrl, apiKey: 'mg_other', maxRetries: 0 })
   await expect(client.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError)
+})
+
+it('an answer that is found wrong while it streams is the client’s error, in the middle of its loop', async () => {
+  const told = new ToldNetwork()
+  const client = new OpenAI({ fetch: told.api, baseURL: 'https://nowhere.invalid/v1', apiKey: 'unused' })
+  const streaming = client.chat.completions.create({ ...asked, stream: true })
+  const first = await told.sessions.session(1)
+  first.say('help')
+  let text = ''
+  const read = (async () => {
+    for await (const { choices } of await streaming) text += choices[0]?.delta.content ?? ''
+  })()
+  read.catch(() => undefined)
+  await expect.poll(() => text).toBe('help')
+  told.sessions.wrong(first)
+  const second = await told.sessions.session(2)
+  second.say('hello.')
+  second.end()
+  const correction = { index: 0, from: 3, content: 'hello' }
+  await expect(read).rejects.toMatchObject({ constructor: OpenAI.APIError, code: 'answer_corrected', error: { correction } })
+})
+
+it('what the client tries again by itself is tried again', async () => {
+  const told = new ToldNetwork()
+  const client = new OpenAI({ fetch: told.api, baseURL: 'https://nowhere.invalid/v1', apiKey: 'unused', maxRetries: 1 })
+  const answered = client.chat.completions.create(asked)
+  const first = await told.sessions.session(1)
+  first.breakOff(new ManyhandsError('busy', 'All places are taken.', { retryAfterMs: 1 }))
+  const second = await told.sessions.session(2)
+  second.say('hello.')
+  second.end()
+  expect((await answered).choices[0]?.message.content).toBe('hello')
 })

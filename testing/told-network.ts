@@ -35,10 +35,16 @@ export class ToldNetwork {
     return new Generating(this.sessions, Promise.resolve(question), options)
   }
 
-  /** `net.fetch` of it. */
+  /** `net.fetch` of it, for a client. */
+  readonly api: Network['fetch'] = (input, init) => openaiFetch(this.asNetwork, input, init)
+
+  /** The same for a test that speaks for itself. */
   fetch(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
-    const network = { generate: this.generate.bind(this) } as unknown as Network
-    return openaiFetch(network, `https://any.example/v1/${path}`, { method: 'POST', body: JSON.stringify(body), ...init })
+    return this.api(`https://any.example/v1/${path}`, { method: 'POST', body: JSON.stringify(body), ...init })
+  }
+
+  get asNetwork(): Network {
+    return { generate: this.generate.bind(this) } as unknown as Network
   }
 }
 

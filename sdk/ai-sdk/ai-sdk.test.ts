@@ -113,7 +113,7 @@ describe('over a network', () => {
 describe('where things go wrong', () => {
   function told() {
     const network = new ToldNetwork()
-    const manyhands = createManyhands({ network: { generate: network.generate.bind(network) } as unknown as Network })
+    const manyhands = createManyhands({ network: network.asNetwork })
     return { sessions: network.sessions, asked: { model: manyhands('letters'), prompt: 'hi' } }
   }
 
