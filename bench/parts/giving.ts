@@ -1,6 +1,6 @@
 /** Whether a giving tab keeps to the power that was set, and whether it computes as fast behind another tab as in front. */
-import type { Page } from 'playwright'
 import { startNetwork } from '../../e2e/harness/network.ts'
+import { startUnwatched, type UnwatchedTab } from '../../e2e/harness/unwatched-browser.ts'
 import type { LibraryModel } from '../../models/library.ts'
 import { connect } from '../../sdk/node.ts'
 import type { Message, Network } from '../../sdk/types.ts'
@@ -13,34 +13,35 @@ const answerTokens = 64
 const atOnce = 3
 const powers = [0.9, 0.75, 0.5, 0.25, 0.1]
 const powerMs = 20_000
+/** Fetching, preparing and checking the whole model. */
+const servingMs = 180_000
 /** Of the set power. */
 const powerTolerance = 0.1
 
 export async function giving(model: LibraryModel, library: string, rounds: number, say: (line: string) => void): Promise<Part> {
-  const network = await startNetwork({ model, library, volunteers: ['tab'] })
+  const network = await startNetwork({ model, library, stages: 1, volunteers: [] })
+  const browser = await startUnwatched()
   const asking = await connect({ server: network.url })
   try {
-    const [tab] = network.tabs
-    if (!tab) throw new Error('no tab')
-    const { page, context } = tab.browser
-    const front = await context.newPage()
-    const inFront = async (shown: Page) => {
-      await shown.bringToFront()
-      await page.waitForFunction((state) => document.visibilityState === state, shown === page ? 'visible' : 'hidden')
-    }
-    const speed = (shown: Page) => async () => {
-      await inFront(shown)
+    const tab = await browser.open(`${network.url}/give`)
+    await tab.until(() => document.querySelector('[data-testid=start]') !== null)
+    await tab.evaluate(() => (document.querySelector('[data-testid=start]') as HTMLElement).click())
+    await tab.until(() => document.querySelector('[data-phase=serving]') !== null, servingMs)
+    const other = await browser.open(network.url)
+    const speed = (front: UnwatchedTab, state: DocumentVisibilityState) => async () => {
+      await front.bringToFront()
+      if ((await tab.evaluate(() => document.visibilityState)) !== state) throw new Error(`The tab is not ${state}.`)
       const { timing } = await asking.generate(model.revision, messages, { maxTokens: answerTokens })
       return timing.tokensPerSecond
     }
-    const { visible, hidden } = await interleaved(rounds, { visible: speed(page), hidden: speed(front) }, say)
+    const { visible, hidden } = await interleaved(rounds, { visible: speed(tab, 'visible'), hidden: speed(other, 'hidden') }, say)
     const ratio = medianRatio(hidden, visible)
 
-    await inFront(page)
+    await tab.bringToFront()
     const shares: { power: number; share: number }[] = []
     for (const power of powers) {
-      await setPower(page, power)
-      const share = await underLoad(asking, model, () => busyShare(page))
+      await tab.evaluate(setPower, power)
+      const share = await underLoad(asking, model, () => busyShare(tab))
       say(`power ${power}: busy ${share.toFixed(3)}`)
       shares.push({ power, share })
     }
@@ -61,15 +62,16 @@ export async function giving(model: LibraryModel, library: string, rounds: numbe
     }
   } finally {
     await asking.close()
+    await browser.close()
     await network.close()
   }
 }
 
-const setPower = (page: Page, power: number) =>
-  page.getByTestId('power').evaluate((slider, value) => {
-    ;(slider as HTMLInputElement).value = String(value)
-    slider.dispatchEvent(new Event('input', { bubbles: true }))
-  }, power * 100)
+function setPower(power: number): void {
+  const slider = document.querySelector('[data-testid=power]') as HTMLInputElement
+  slider.value = String(power * 100)
+  slider.dispatchEvent(new Event('input', { bubbles: true }))
+}
 
 /** Measures while there is always something to compute. */
 async function underLoad<T>(asking: Network, model: LibraryModel, measure: () => Promise<T>): Promise<T> {
@@ -87,8 +89,8 @@ async function underLoad<T>(asking: Network, model: LibraryModel, measure: () =>
 }
 
 /** From what the worker counts, which the page is told about once a second. */
-async function busyShare(page: Page): Promise<number> {
-  const [first, last] = await page.evaluate(
+async function busyShare(tab: UnwatchedTab): Promise<number> {
+  const [first, last] = await tab.evaluate(
     (forMs) =>
       new Promise<[Sample, Sample]>((resolve) => {
         const tally = document.querySelector('[data-busy-ms]') as HTMLElement

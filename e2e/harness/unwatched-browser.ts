@@ -7,8 +7,9 @@ import { onLoopbackAlone } from './browser-process.ts'
 import { startChromium } from './chromium.ts'
 
 export interface UnwatchedTab {
-  /** In the page; what it gives back is copied. It names no function: the loader that runs us would add a helper that isn't there. */
+  /** In the page; what goes in and comes back is JSON. It names no function: the loader that runs us would add a helper that isn't there. */
   evaluate<T>(work: () => T | Promise<T>): Promise<T>
+  evaluate<T, A>(work: (arg: A) => T | Promise<T>, arg: A): Promise<T>
   /** Until it is true in the page. */
   until(work: () => boolean, timeoutMs?: number): Promise<void>
   /** The other tabs of the browser are behind from then on. */
@@ -74,9 +75,9 @@ async function openTab(
   await say('Page.addScriptToEvaluateOnNewDocument', { source: withoutBattery })
   await say('Page.navigate', { url })
   const tab: UnwatchedTab = {
-    evaluate: async (work) => {
+    evaluate: async (work: (arg: never) => unknown, arg?: unknown) => {
       const { result, exceptionDetails } = await say('Runtime.evaluate', {
-        expression: `(${String(work)})()`,
+        expression: `(${String(work)})(${JSON.stringify(arg) ?? ''})`,
         awaitPromise: true,
         returnByValue: true,
       })

@@ -6,7 +6,7 @@
 /** Rests shorter than this are saved up: a timer can't keep them (browsers round nested ones up to 4 ms). */
 const shortestRestMs = 8
 /** A timer that comes late is made good by so much, and no more: idle time is not saved up for later. */
-const latenessMs = 50
+const latenessMs = 250
 /** Longest rest between two steps: a sixth of the time after which a session without steps is closed as dead. */
 export const longestRestMs = 10_000
 /** A prompt's runs may be too long for their rests: so much is paid back later, at most. */
