@@ -16,6 +16,7 @@ import { ProcessGroup } from './harness/process-group.ts'
 
 const run = promisify(execFile)
 const answerMs = 120_000
+const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { readonly version: string }
 
 let packed: Packed
 let project: Project
@@ -205,10 +206,12 @@ test.describe('a network of the packed command', () => {
     expect(Number(stdout)).toBeGreaterThan(0)
   })
 
-  test('serves its site', async () => {
+  test('serves its site, the SDK and the widget', async () => {
     const page = await fetch(`${server}/give`)
     expect(page.status).toBe(200)
     expect(await page.text()).toContain('<title>Manyhands</title>')
+    for (const path of ['/llms.txt', '/licences.txt', `/sdk/${version}/manyhands.js`, `/w/${version}/mh.js`])
+      expect((await fetch(server + path)).status, path).toBe(200)
   })
 
   /** What the pages below do: ask, then volunteer, and tell of both in their title. */
@@ -233,7 +236,6 @@ test.describe('a network of the packed command', () => {
   }
 
   test('answers a page with a plain script tag on another origin, which volunteers too', async () => {
-    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
     const site = await otherSite({
       '/index.html': `<!doctype html><link rel="icon" href="data:," /><script type="module">
         import { connect } from '${server}/sdk/${version}/manyhands.js'

@@ -171,7 +171,7 @@ export interface Proofs {
    * place. Some minutes after the answer at most.
    */
   readonly settled: Promise<Receipt>
-  /** All of it as one file, proved or not by anyone with `npm run receipt -- verify FILE`: receipts, evidence, prompt and answer. */
+  /** All of it as one file, proved or not by anyone with `manyhands receipt verify FILE`: receipts, evidence, prompt and answer. */
   record(): Promise<ReceiptFileJson>
 }
 
