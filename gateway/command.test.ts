@@ -24,7 +24,11 @@ afterAll(async () => {
 })
 
 function command(...args: readonly string[]): ProcessGroup {
-  const group = new ProcessGroup('The gateway', process.execPath, ['--import', 'tsx', 'gateway/main.ts', ...args])
+  return commandWith({}, ...args)
+}
+
+function commandWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): ProcessGroup {
+  const group = new ProcessGroup('The gateway', process.execPath, ['--import', 'tsx', 'gateway/main.ts', ...args], env)
   started.push(group)
   return group
 }
@@ -69,4 +73,7 @@ it('what it can’t do it says, with what would help', async () => {
   const nowhere = command('--server', 'http://localhost:9')
   await nowhere.says(/localhost:9/, startMs)
   await nowhere.ended
+  const strange = commandWith({ MANYHANDS_API_KEY: 'mh_nobodys' }, '--server', network.url, '--port', '0')
+  await strange.says(/project/, startMs)
+  await strange.ended
 })

@@ -8,7 +8,7 @@ export const defaults = { host: '127.0.0.1', port: 8090, perMinute: 60, atOnce: 
 export const help = `Usage: manyhands gateway --server URL [options]
        npm run gateway -- --server URL [options]     in a clone
 
-OpenAI's API over HTTP, answered by a network's volunteers: http://localhost:${defaults.port}/v1 is a client's base URL.
+OpenAI's API over HTTP, answered by a network's volunteers: http://${defaults.host}:${defaults.port}/v1 is a client's base URL.
 
   --server URL        the signaling server, such as http://localhost:8080; as often as needed
   --port P            ${defaults.port} by default; 0 for any that is free

@@ -9,6 +9,7 @@ import type {
   LanguageModelV4Usage,
 } from '@ai-sdk/provider'
 import { randomId } from '../openai/answers.ts'
+import { begunStream } from '../openai/begun-stream.ts'
 import { streamedChoices, wholeChoices, type Ask } from '../openai/choices.ts'
 import { finishOf } from '../openai/told.ts'
 import type { Generated, Network } from '../types.ts'
@@ -54,20 +55,7 @@ export class ManyhandsLanguageModel implements LanguageModelV4 {
     const failed = (thrown: unknown) => failure(thrown, this.modelId, 'languageModel', abortSignal)
     try {
       const parts = this.#parts(await this.#ask(question), question, stop.signal, failed)
-      let next: Promise<IteratorResult<LanguageModelV4StreamPart>> | undefined = Promise.resolve(await parts.next())
-      const stream = new ReadableStream<LanguageModelV4StreamPart>({
-        async pull(controller) {
-          try {
-            const { done, value } = await (next ?? parts.next())
-            next = undefined
-            if (done) controller.close()
-            else controller.enqueue(value)
-          } catch (thrown) {
-            controller.error(failed(thrown))
-          }
-        },
-        cancel: () => stop.abort(),
-      })
+      const stream = await begunStream(parts, { failed, cancelled: () => stop.abort() })
       return { stream }
     } catch (thrown) {
       throw failed(thrown)
@@ -79,7 +67,7 @@ export class ManyhandsLanguageModel implements LanguageModelV4 {
     { warnings }: Question,
     signal: AbortSignal,
     failed: (thrown: unknown) => unknown,
-  ): AsyncGenerator<LanguageModelV4StreamPart, undefined> {
+  ): AsyncGenerator<LanguageModelV4StreamPart> {
     const id = '0'
     let begun = false
     try {

@@ -1,6 +1,7 @@
 /** What this API answers with: JSON, a stream of server-sent events, or an error; each with its request's id. */
-import { toHex, utf8 } from '../../protocol/bytes.ts'
+import { toHex, utf8, type Bytes } from '../../protocol/bytes.ts'
 import { toApiError, type ApiError } from './api-error.ts'
+import { begunStream } from './begun-stream.ts'
 
 export interface RequestContext {
   /** `req_…`, told in `x-request-id`. */
@@ -29,43 +30,26 @@ export const errorAnswer = (error: ApiError, id: string): Response =>
  * later is the stream's last event.
  */
 export async function streamAnswer(chunks: AsyncGenerator, context: RequestContext): Promise<Response> {
-  const events = serverSent(chunks, context.signal)
-  const first = await events.next()
-  let next: Promise<IteratorResult<string>> | undefined = Promise.resolve(first)
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      try {
-        const { done, value } = await (next ?? events.next())
-        next = undefined
-        if (done) controller.close()
-        else controller.enqueue(utf8(value))
-      } catch {
-        // Stopped by the caller; as a fetch's body, it says with what.
-        controller.error(context.signal.reason)
-      }
-    },
-    cancel: () => {
-      context.cancel()
-      events.return(undefined).catch(() => undefined)
-    },
-  })
+  // Stopped by the caller; as a fetch's body, it says with what.
+  const ends = { failed: () => context.signal.reason as unknown, cancelled: context.cancel }
+  const body = await begunStream(serverSent(chunks, context.signal), ends)
   const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-request-id': context.id }
   return new Response(body, { headers })
 }
 
-async function* serverSent(chunks: AsyncGenerator, signal: AbortSignal): AsyncGenerator<string, undefined> {
+async function* serverSent(chunks: AsyncGenerator, signal: AbortSignal): AsyncGenerator<Bytes> {
   let begun = false
   try {
     for await (const chunk of chunks) {
-      yield event(chunk)
+      yield event(JSON.stringify(chunk))
       begun = true
     }
   } catch (thrown) {
     if (!begun || signal.aborted) throw thrown
-    yield event(toApiError(thrown).body)
+    yield event(JSON.stringify(toApiError(thrown).body))
     return
   }
-  yield 'data: [DONE]\n\n'
+  yield event('[DONE]')
 }
 
-const event = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`
+const event = (data: string): Bytes => utf8(`data: ${data}\n\n`)
