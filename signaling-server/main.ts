@@ -4,6 +4,7 @@
  */
 import { asError, ManyhandsError } from '../protocol/errors.ts'
 import { help, parseServerOptions } from './options.ts'
+import { packageFiles } from './package-files.ts'
 import { startServer, type RunningServer, type ServerOptions } from './server.ts'
 
 const misused = 2
@@ -43,6 +44,7 @@ function greeting({ url, models }: RunningServer, { data, host }: Omit<ServerOpt
     `Manyhands is up at ${url}`,
     `  Give:        ${url}/give`,
     `  Playground:  ${url}/playground`,
+    `  From code:   import { connect } from '${url}/sdk/${packageFiles.version}/manyhands.js'`,
     models.length === 0
       ? `  Models:      none yet. Add one: manyhands models add smollm2-135m-instruct --data ${data}`
       : `  Models:      ${models.map((m) => m.manifest.name).join(', ')}`,
