@@ -118,6 +118,16 @@ describe('an answer', () => {
     expect([app.underWay(), log.at(-1)]).toEqual([0, expect.stringMatching(/^ann POST \/v1\/chat\/completions 200 cut off \d+ ms$/)])
   })
 
+  it('that nobody waits for before it begins is logged as that', async () => {
+    const { ask, app, sessions, log } = start()
+    const leave = new AbortController()
+    const asked = ask(chat, {}, { signal: leave.signal })
+    const session = await sessions.session(1)
+    leave.abort()
+    await asked
+    expect([session.failed?.code, app.underWay(), log.at(-1)]).toEqual(['aborted', 0, expect.stringContaining(' 499 ')])
+  })
+
   it('under way when the gateway closes is ended', async () => {
     const { ask, sessions, closing } = start()
     const asked = ask({ ...chat, stream: true })

@@ -49,6 +49,8 @@ const statuses: Readonly<Partial<Record<ErrorCode, readonly [status: number, typ
   'unknown-model': [404, 'invalid_request_error', 'model_not_found'],
   'not-found': [404, 'invalid_request_error', 'not_found'],
   'rate-limited': [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  // Nobody reads it; logs have it.
+  aborted: [499, 'server_error', 'aborted'],
   busy: [503, 'server_error', 'busy'],
   'no-volunteers': [503, 'server_error', 'no_volunteers'],
   'peer-lost': [503, 'server_error', 'peer_lost'],
