@@ -3,7 +3,7 @@
  * in a worker it was transferred to, or in Node.
  */
 import type { Bytes } from '../protocol/bytes.ts'
-import { lowWaterBytes } from '../protocol/limits.ts'
+import { highWaterBytes, lowWaterBytes } from '../protocol/limits.ts'
 
 export interface Channel {
   readonly bufferedAmount: number
@@ -22,14 +22,28 @@ export interface ChannelEvents {
   closed(): void
 }
 
+/** Node's WebRTC does not say when its queue is low: what waits for that looks itself, so often. A few megabytes go out meanwhile. */
+const lookMs = 20
+
 export function rtcChannel(channel: RTCDataChannel): Channel {
   channel.binaryType = 'arraybuffer'
   channel.bufferedAmountLowThreshold = lowWaterBytes
+  let drained: () => void = () => undefined
+  let looking: ReturnType<typeof setInterval> | undefined
+  const look = () => {
+    if (channel.readyState === 'open' && channel.bufferedAmount > lowWaterBytes) return
+    clearInterval(looking)
+    looking = undefined
+    drained()
+  }
   return {
     get bufferedAmount() {
       return channel.bufferedAmount
     },
-    send: (message) => channel.send(message),
+    send(message) {
+      channel.send(message)
+      if (channel.bufferedAmount >= highWaterBytes) looking ??= setInterval(look, lookMs)
+    },
     close: () => channel.close(),
     listen(on) {
       let open = false
@@ -44,7 +58,8 @@ export function rtcChannel(channel: RTCDataChannel): Channel {
         if (event.data instanceof ArrayBuffer) on.message(new Uint8Array(event.data))
         else channel.close()
       }
-      channel.onbufferedamountlow = () => on.drained()
+      drained = () => on.drained()
+      channel.onbufferedamountlow = look
       channel.onclose = () => on.closed()
       channel.onerror = () => channel.close()
       if (channel.readyState === 'open') opened()
