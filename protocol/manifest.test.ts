@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { toyManifest } from '../testing/toy-engine.ts'
-import { parseManifest, type Manifest } from './manifest.ts'
+import { parseManifest, type Manifest, type OutputSpec } from './manifest.ts'
 
 const { decoder: _, ...toy } = toyManifest(2)
 const blob = toy.graph
-const result = { name: 'last_hidden_state', dtype: 'float32', shape: ['texts', 'tokens', 8], role: 'result' } as const
+const result: OutputSpec = { name: 'last_hidden_state', dtype: 'float32', shape: ['texts', 'tokens', 8], role: 'result' }
 const encoder: Manifest = {
   ...toy,
   task: 'feature-extraction',

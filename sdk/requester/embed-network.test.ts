@@ -28,7 +28,7 @@ const texts = Array.from({ length: 600 }, (_, i) =>
     .join(' '),
 )
 
-const peersOf = async ({ receipts }: Embedded) => (await receipts).flatMap(({ stages }) => stages.map(({ peer }) => peer))
+const peersOf = async ({ receipts }: Embedded) => (await receipts).flatMap(({ stages }) => stages.map(({ peer }): string => peer))
 
 describe('embedding over volunteers', () => {
   it('goes on at the others where whoever does it leaves in the middle', async () => {
