@@ -13,7 +13,7 @@ describe('batches of lines', () => {
         for (const batch of batches) {
           const columns = batch.map((place) => widths[place] as number)
           const widest = Math.max(...columns)
-          if (batch.length > 1) expect(batch.length * widest).toBeLessThanOrEqual(2880)
+          if (batch.length > 1) expect(batch.length * widest).toBeLessThanOrEqual(1280)
           expect(batch.length).toBeLessThanOrEqual(8)
           for (const width of columns) expect(width).toBeGreaterThanOrEqual(0.75 * widest)
         }
