@@ -59,8 +59,12 @@ export class View {
 
   standing({ state, pausedBy, detail, progress }: Standing, visitorPauses: boolean): void {
     get('state').textContent = this.title(state)
-    const why = state === 'failed' ? detail : this.reason(state, pausedBy)
-    get('reason').textContent = [why, ...this.#progress(progress)].join(' ')
+    // The server's own sentence where only it knows: that the project has ended, or what would take more memory.
+    const theirs = (state === 'failed' || state === 'waiting') && detail !== ''
+    const why = theirs ? detail : this.reason(state, pausedBy)
+    const reason = get('reason')
+    reason.lang = theirs ? 'en' : document.documentElement.lang
+    reason.textContent = [why, ...this.#progress(progress)].join(' ')
     const bar = get('progress') as HTMLProgressElement
     bar.hidden = !progress
     if (progress) {
