@@ -49,7 +49,7 @@ export async function answerCompletion(network: Network, body: unknown, context:
       choices: all.map((generated, index) => ({
         index,
         text: before(index) + generated.text,
-        logprobs: generated.tokens ? new TextLogprobs(0).add(generated.tokens) : null,
+        logprobs: generated.tokens ? new TextLogprobs().add(generated.tokens) : null,
         finish_reason: finishOf(generated),
       })),
       usage: usageOf(byPrompt(all, n)),
@@ -75,7 +75,7 @@ async function* chunks(request: CompletionRequest, ask: Ask, before: (choice: nu
       ...usage,
     })
     const first = columns.get(index) === undefined
-    const column = columns.get(index) ?? new TextLogprobs(0)
+    const column = columns.get(index) ?? new TextLogprobs()
     columns.set(index, column)
     const lead = first ? before(index) : ''
     if ('piece' in news) {

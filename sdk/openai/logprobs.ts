@@ -21,12 +21,7 @@ export const chatLogprobs = (tokens: readonly AnswerToken[]) => ({
 export class TextLogprobs {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   /** Characters before the next token. */
-  #offset: number
-
-  /** @param offset characters that stand before the answer */
-  constructor(offset: number) {
-    this.#offset = offset
-  }
+  #offset = 0
 
   add(tokens: readonly AnswerToken[]) {
     return {
