@@ -136,12 +136,13 @@ test.describe('its types', () => {
   })
 })
 
-test('in Node without WebRTC it can be imported, and says what to install when it would connect', async () => {
-  const bare = await projectWith(packed)
+test('in Node without WebRTC all of it can be imported, and says what to install when it would connect', async () => {
+  const bare = await projectWith(packed, ['@ai-sdk/provider'])
   try {
     await writeFile(
       join(bare.folder, 'ask.mjs'),
       `import { connect, createIdentity } from 'manyhands'
+       for (const part of ['ai-sdk', 'ocr', 'volunteer', 'widget']) await import('manyhands/' + part)
        await createIdentity()
        await connect({ server: 'http://localhost:9' }).catch(({ code, message }) => console.log(code, message))`,
     )
@@ -261,6 +262,8 @@ test.describe('a network of the packed command', () => {
       join(page, 'main.js'),
       `import { connect } from 'manyhands'
        import { donate } from 'manyhands/volunteer'
+       import 'manyhands/widget'
+       await customElements.whenDefined('many-hands')
        ${inPage(server)}`,
     )
     const settings: InlineConfig = { configFile: false, root: page, logLevel: 'error' }
