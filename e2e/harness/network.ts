@@ -1,4 +1,4 @@
-/** A whole network for a test: a server with one model, and volunteers that serve it, each a process of its own. */
+/** A whole network for a test: a server with a model or several, and volunteers that serve them, each a process of its own. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,9 +11,11 @@ import { joinAsVolunteer, type JoinOptions, type VolunteerTab } from './voluntee
 
 export interface NetworkPlan {
   readonly model: LibraryModel
-  /** The library that has it. */
+  /** Further models that the server offers; volunteers take what is wanted. */
+  readonly others?: readonly LibraryModel[]
+  /** The library that has them. */
   readonly library: string
-  /** Stages that it is cut into; as many as there are volunteers when absent. */
+  /** Stages that each model is cut into; as many as there are volunteers when absent. */
   readonly stages?: number
   /** In the order in which they join, so that the first one gets the first stage. */
   readonly volunteers: readonly ('tab' | 'gpu tab' | 'node' | JoinOptions)[]
@@ -46,7 +48,10 @@ export async function startNetwork(plan: NetworkPlan): Promise<TestNetwork> {
     for (const end of ends.splice(0).toReversed()) await end()
   }
   try {
-    const data = await serverData(plan.library, [plan.model.revision])
+    const data = await serverData(
+      plan.library,
+      [plan.model, ...(plan.others ?? [])].map(({ revision }) => revision),
+    )
     ends.push(() => data.remove())
     const server = await startServerProcess({ data: data.directory, stages: plan.stages ?? plan.volunteers.length })
     ends.push(() => server.close())
