@@ -53,7 +53,12 @@ test.beforeEach(async () => {
   page = browser.page
   await page.setViewportSize(wide)
 })
-test.afterEach(() => browser?.close())
+test.afterEach('nothing went wrong in the console', async () => {
+  const { problems } = browser
+  await browser.close()
+  // Chrome reports refusals and outages by itself; some tests make them.
+  expect(problems.filter((problem) => !problem.startsWith('Failed to load resource'))).toEqual([])
+})
 
 /** The screen with all that it shows at first. */
 async function open(path: string): Promise<void> {
