@@ -11,12 +11,12 @@ import { chunkRows, ticketMs } from '../protocol/limits.ts'
 import type { Ticket } from '../protocol/ticket.ts'
 import type { Manifest } from '../protocol/manifest.ts'
 import { Adoption } from './adoption.ts'
-import { AdmissionQueue, patienceMs } from './admission.ts'
-import { distance, type Viewpoint } from './audience.ts'
+import type { Viewpoint } from './audience.ts'
 import { Failover } from './failover.ts'
 import { hostOf, isParty, whose, type Asked, type Session } from './live-session.ts'
 import { patientCommit } from './patient-commit.ts'
 import { keptPlaces, route, sessionsPerStage, type Choice, type Serving } from './routing.ts'
+import { SessionLines, type Terms } from './session-lines.ts'
 import { SessionTable, type SessionsPorts } from './session-table.ts'
 import { expectedRows, proofWaitMs, provisional } from './settlement.ts'
 import { Standbys } from './standbys.ts'
@@ -34,7 +34,7 @@ export class Sessions {
   readonly #adoption: Adoption
   readonly #ports: SessionsPorts
   readonly #table: SessionTable
-  readonly #queues = new Map<Revision, AdmissionQueue<Asked>>()
+  readonly #lines: SessionLines
   /** Positions of the answers that have a receipt, prompts included, ever. */
   readonly rows = new Map<Revision, number>()
   readonly #closing = new AbortController()
@@ -42,6 +42,11 @@ export class Sessions {
   constructor(ports: SessionsPorts) {
     this.#ports = ports
     this.#table = new SessionTable(ports, (s) => this.#placesFree(s))
+    this.#lines = new SessionLines({
+      admit: (asked, terms) => this.#admit(asked, terms),
+      placesOf: (who) => this.#table.placesOf(who),
+      uptime: () => ports.uptime(),
+    })
     this.standbys = new Standbys(this.#table)
     this.failover = new Failover(this.#table, this.standbys, (session, reason, without) => this.wrong(session, reason, without))
     this.#adoption = new Adoption(this.#table, this.failover)
@@ -57,16 +62,14 @@ export class Sessions {
   }
 
   get queued(): number {
-    let queued = 0
-    for (const queue of this.#queues.values()) queued += queue.length
-    return queued
+    return this.#lines.length
   }
 
   /** How many are under way of a model, and how many wait. */
   busyness(revision: Revision): { readonly sessions: number; readonly queued: number } {
     let sessions = 0
     for (const s of this.#table.all()) if (!s.released && s.asked.revision === revision) sessions += 1
-    return { sessions, queued: this.#queues.get(revision)?.length ?? 0 }
+    return { sessions, queued: this.#lines.lengthAt(revision) }
   }
 
   open(asked: Asked): void {
@@ -81,11 +84,9 @@ export class Sessions {
     if (asked.maxPositions > context)
       return this.#refuse(asked, new ManyhandsError('context-overflow', `${name} holds ${context} tokens, prompt and answer together.`))
     addDemand(model, this.#ports.uptime())
-    const queue = this.#queue(asked.revision)
-    const place = queue.enter(whose(asked), asked, this.#ports.uptime(), asked.viewpoint)
+    const place = this.#lines.enter(asked)
     if ('ahead' in place) {
-      this.#drain(queue)
-      if (queue.has(asked)) this.#tell(asked, (id) => ({ t: 'queued', id, ahead: place.ahead }))
+      if (place.waits) this.#tell(asked, (id) => ({ t: 'queued', id, ahead: place.ahead }))
       return
     }
     this.counts.busy += 1
@@ -94,7 +95,7 @@ export class Sessions {
 
   /** The requester is done with a session, or gives up waiting for one. */
   close(peer: PeerId, id: number): void {
-    for (const queue of this.#queues.values()) queue.leave((a) => a.peer === peer && a.id === id)
+    this.#lines.leave((a) => a.peer === peer && a.id === id)
     for (const s of this.#table.all()) {
       if (s.asked.peer !== peer || s.asked.id !== id || s.done || s.closing) continue
       s.closing = true
@@ -106,7 +107,7 @@ export class Sessions {
 
   /** Nobody waits any more for what this peer asked; an answer under way goes on. */
   requesterGone(peer: PeerId): void {
-    for (const queue of this.#queues.values()) queue.leave((a) => a.peer === peer)
+    this.#lines.leave((a) => a.peer === peer)
   }
 
   /** A stage's peer is gone: its sessions go on with others. */
@@ -122,9 +123,7 @@ export class Sessions {
 
   /** Another server has that swarm now: what is under way goes on there, and who waits asks there. */
   moved(revision: Revision, url: string): void {
-    const queue = this.#queues.get(revision)
-    this.#queues.delete(revision)
-    for (const asked of queue?.expired(Infinity) ?? []) this.#tell(asked, (id) => ({ t: 'moved', id, revision, url }))
+    for (const asked of this.#lines.close(revision)) this.#tell(asked, (id) => ({ t: 'moved', id, revision, url }))
     for (const s of this.#table.all()) {
       if (s.asked.revision !== revision || s.settling) continue
       if (s.ledger) this.#ports.send(s.asked.peer, { t: 'moved', revision, url })
@@ -192,7 +191,7 @@ export class Sessions {
   /** Somebody serves who did not, or a place is free: sessions under way first. */
   roomMade(): void {
     this.failover.roomMade()
-    for (const queue of this.#queues.values()) this.#drain(queue)
+    this.#lines.drain()
   }
 
   tick(): void {
@@ -206,63 +205,15 @@ export class Sessions {
       else if (s.closing) this.#table.end(s)
       else this.#table.fail(s, new ManyhandsError('timeout', 'This answer took longer than a session may last.').toWire())
     }
-    for (const queue of this.#queues.values()) {
-      for (const asked of queue.expired(now)) {
-        this.#refuse(
-          asked,
-          new ManyhandsError('busy', 'No place came free in time. Come again in a moment.', { retryAfterMs: queue.retryAfterMs() }),
-        )
-      }
-    }
+    for (const { asked, retryAfterMs } of this.#lines.expired())
+      this.#refuse(asked, new ManyhandsError('busy', 'No place came free in time. Come again in a moment.', { retryAfterMs }))
     this.roomMade()
   }
 
   // ------------------------------------------------------------------------------------------------------------------
 
-  /** Those who have waited long; then each project's requests at its own volunteers; then everybody, but for those whom a project's requests wait for. */
-  #drain(queue: AdmissionQueue<Asked>): void {
-    const now = this.#ports.uptime()
-    this.#turn(
-      queue,
-      () => ({ patient: true }),
-      (_, since) => now - since >= patienceMs,
-    )
-    if (queue.projects.size > 0)
-      this.#turn(
-        queue,
-        ({ viewpoint }) => ({ reserved: (v) => distance(v, viewpoint) > 0 }),
-        (line) => line !== undefined,
-      )
-    this.#turn(queue, ({ viewpoint }) => {
-      const { projects } = queue
-      return { reserved: ({ gives }) => gives !== undefined && gives.project !== viewpoint && projects.has(gives.project) }
-    })
-  }
-
-  /**
-   * Who has the fewest places goes first, so behind one of the same line that found no room only a smaller one can find some.
-   * @param terms on which a request is let in now
-   */
-  #turn(
-    queue: AdmissionQueue<Asked>,
-    terms: (asked: Asked) => Pick<Choice, 'reserved' | 'patient'>,
-    among?: (line: Viewpoint, since: number) => boolean,
-  ): void {
-    const fewest = new Map<Viewpoint, number>()
-    queue.drain(
-      (asked) => {
-        if (asked.maxPositions >= (fewest.get(asked.viewpoint) ?? Infinity)) return false
-        if (this.#admit(asked, terms(asked))) return true
-        fewest.set(asked.viewpoint, asked.maxPositions)
-        return false
-      },
-      (who) => this.#table.placesOf(who),
-      among,
-    )
-  }
-
   /** True when the request needs to wait no longer: it has a route, or will never have one. */
-  #admit(asked: Asked, terms: Pick<Choice, 'reserved' | 'patient'>): boolean {
+  #admit(asked: Asked, terms: Terms): boolean {
     const swarm = this.#ports.swarm(asked.revision)
     if (!swarm) {
       this.#refuse(asked, new ManyhandsError('unknown-model', 'This model is no longer offered.'))
@@ -376,7 +327,7 @@ export class Sessions {
 
   #placesFree(s: Session): void {
     this.standbys.close(s.session)
-    this.#queues.get(s.asked.revision)?.sessionEnded(this.#ports.uptime() - s.startedAt)
+    this.#lines.sessionEnded(s.asked.revision, this.#ports.uptime() - s.startedAt)
     this.roomMade()
   }
 
@@ -386,11 +337,5 @@ export class Sessions {
 
   #tell({ peer, id }: Asked, message: (id: number) => Parameters<SessionsPorts['send']>[1]): void {
     if (id !== undefined) this.#ports.send(peer, message(id))
-  }
-
-  #queue(revision: Revision): AdmissionQueue<Asked> {
-    const queue = this.#queues.get(revision) ?? new AdmissionQueue<Asked>()
-    this.#queues.set(revision, queue)
-    return queue
   }
 }
