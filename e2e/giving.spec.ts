@@ -6,9 +6,11 @@ import type { CDPSession, Page } from 'playwright'
 import { openLibrary, type LibraryModel } from '../models/library.ts'
 import { connect } from '../sdk/node.ts'
 import { tinyLlama } from '../testing/tiny-llama.ts'
+import { isAccessible } from './harness/accessible.ts'
 import { startBrowser, type BrowserProcess } from './harness/browser-process.ts'
 import { expect, test } from './harness/fixtures.ts'
 import { startNetwork, type TestNetwork } from './harness/network.ts'
+import { createProject } from './harness/project.ts'
 import { shots } from './harness/screens.ts'
 import { slowLine } from './harness/slow-line.ts'
 import { startUnwatched, type UnwatchedBrowser, type UnwatchedTab } from './harness/unwatched-browser.ts'
@@ -80,6 +82,15 @@ async function answer(maxTokens: number): Promise<number> {
   }
 }
 
+/** Pictures of a state, and what axe finds in it. */
+async function shown(of: Page, name: string): Promise<void> {
+  await shots(of, name)
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await of.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    await isAccessible(of, `${name}, ${colorScheme}`)
+  }
+}
+
 const leave = () => {
   for (const stop of document.querySelectorAll<HTMLElement>('[data-testid=stop]')) stop.click()
 }
@@ -94,7 +105,7 @@ test.describe('the first visit', () => {
     await expect(findings).toHaveCount(6)
     for (const [id, tone] of Object.entries({ secure: 'good', gpu: /good|wait/, processor: 'good', network: 'good', disk: 'good' }))
       await expect(page.locator(`[data-finding=${id}]`)).toHaveAttribute('data-tone', tone)
-    await shots(page, 'give')
+    await shown(page, 'give')
     await page.getByTestId('start').click()
     await phaseIs(page, 'serving')
     await reasonIs(page, /whenever somebody asks/)
@@ -104,7 +115,19 @@ test.describe('the first visit', () => {
     await expect(page.getByTestId('answers')).toHaveText('1')
     await expect(page.getByTestId('disk')).toHaveText(/\d [kM]B/)
     await expect(page.getByTestId('verified')).toHaveText(/^\d+ tokens?$/)
-    await shots(page, 'giving')
+    await shown(page, 'giving')
+  })
+
+  test('from a project’s link is told whose requests come first', async () => {
+    const cats = await createProject(network, { name: 'Cats', origins: ['https://cats.example'] })
+    await page.goto(`${network.url}/give?project=${cats.id}`)
+    await expect(page.getByTestId('project')).toContainText('Cats first, then everyone')
+    await page.getByTestId('start').click()
+    await phaseIs(page, 'serving')
+    await expect(page.getByTestId('project')).toContainText('Cats first')
+    await cats.revoke()
+    await page.goto(`${network.url}/give?project=${cats.id}`)
+    await expect(page.getByTestId('project')).toContainText('has ended')
   })
 
   test('loses its network before the click: it says so', async () => {
@@ -137,7 +160,7 @@ test.describe('it pauses', () => {
     await page.getByTestId('pause-hour').click()
     await phaseIs(page, 'paused')
     await reasonIs(page, /goes on by itself at \d/)
-    await shots(page, 'paused-hour')
+    await shown(page, 'paused-hour')
     await expect(answer(1)).rejects.toMatchObject({ code: 'no-volunteers' })
     await page.clock.runFor(hourMs)
     await phaseIs(page, 'serving')
@@ -161,7 +184,7 @@ test.describe('it pauses', () => {
     await plugged(false)
     await phaseIs(page, 'paused')
     await reasonIs(page, /battery.*goes on when it is plugged in/)
-    await shots(page, 'paused-battery')
+    await shown(page, 'paused-battery')
     await plugged(true)
     await phaseIs(page, 'serving')
     await plugged(false)
@@ -212,7 +235,7 @@ test.describe('a second tab', () => {
     const second = await secondTab()
     await phaseIs(second, 'elsewhere')
     await reasonIs(second, /takes over/)
-    await shots(second, 'elsewhere')
+    await shown(second, 'elsewhere')
     expect(await volunteers()).toBe(1)
     await page.close()
     await phaseIs(second, 'serving')
@@ -345,7 +368,7 @@ test.describe('it ends', () => {
     await page.getByTestId('power').press('End')
     expect(await asked).toBe(480)
     await expect(page.getByTestId('thanks')).toContainText('helped with 1 answer')
-    await shots(page, 'given')
+    await shown(page, 'given')
   })
 
   test('and its weights can be removed with one button, though not while it gives', async () => {

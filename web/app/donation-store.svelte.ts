@@ -3,6 +3,7 @@
  * long as the page, so that one may look around while giving.
  */
 import { asError, type ManyhandsError } from '../../protocol/errors.ts'
+import { isProjectId, type ProjectId } from '../../protocol/ids.ts'
 import type { DonationState, PauseCause, PauseChoices, TabDonation } from '../../sdk/types.ts'
 import { creditedWork } from './give/credited-work.ts'
 import { keepChoices, keptChoices } from './give/kept-choices.ts'
@@ -25,7 +26,7 @@ export class DonationStore {
   power = $state(1)
   pauses: PauseChoices = $state.raw(keptChoices().pauses)
   /** The project (`p_…`) that this visit gives for, from the URL: a link on its site leads here. */
-  readonly project = new URLSearchParams(location.search).get('project') ?? undefined
+  readonly project = projectOf(location.search)
   /** Undefined until something was given. */
   state: DonationState | undefined = $state.raw()
   /** Between the click and the first state. */
@@ -146,4 +147,9 @@ export class DonationStore {
     const { memory, power, pauses } = this
     keepChoices({ memory, power, pauses })
   }
+}
+
+function projectOf(search: string): ProjectId | undefined {
+  const project = new URLSearchParams(search).get('project')
+  return isProjectId(project) ? project : undefined
 }
