@@ -105,12 +105,12 @@ test.describe('its types', () => {
     expect(await compiled('in-node', { 'index.ts': text }, { skipDefaultLibCheck: true, module: 'nodenext' })).toBe('')
   })
 
-  test('hold for the code of docs/sdk.md', async () => {
-    const guide = await readFile(join(root, 'docs/sdk.md'), 'utf8')
-    const pieces = [...guide.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => `${code}\nexport {}\n`)
+  test('hold for the code of docs/sdk.md and llms.txt', async () => {
+    const guides = ['docs/sdk.md', 'web/app/public/llms.txt'].map((path) => readFile(join(root, path), 'utf8'))
+    const pieces = [...(await Promise.all(guides)).join('\n').matchAll(/```js\n(.*?)```/gs)].map(([, code]) => `${code}\nexport {}\n`)
     expect(pieces.length).toBeGreaterThan(10)
     const named = (pieces: readonly string[]) => Object.fromEntries(pieces.map((code, n) => [`piece-${n}.ts`, code]))
-    // What the guide has from its reader, or from a piece before.
+    // What a guide has from its reader, or from a piece before.
     const given = `
       declare const net: import('manyhands').Network
       declare const answer: import('manyhands').Generation
@@ -121,6 +121,8 @@ test.describe('its types', () => {
       declare function pixelsOf(picture: Blob): Promise<Float32Array>
       declare function keep(picture: Blob, outputs: object): Promise<void>
       declare let saved: import('manyhands').MapCheckpoint | undefined
+      declare const listOfFeeds: import('manyhands').Feeds[]
+      declare const imageData: ImageData
       declare const canvas: HTMLCanvasElement
       declare const context: CanvasRenderingContext2D
       declare const shown: HTMLElement
@@ -134,6 +136,12 @@ test.describe('its types', () => {
     expect(await compiled('guide', { ...files, ...named(inPages) }, { ...options, module: 'esnext', moduleResolution: 'bundler' })).toBe('')
     expect(await compiled('guide-in-node', { ...files, ...named(inNode) }, { ...options, module: 'nodenext' })).toBe('')
   })
+})
+
+test('the reference is made, and each of its links leads somewhere', async () => {
+  const out = join(project.folder, 'reference')
+  await run(process.execPath, [join(root, 'node_modules/typedoc/bin/typedoc'), '--out', out], { cwd: root })
+  expect(await readdir(out)).toContain('index.html')
 })
 
 test('in Node without WebRTC all of it can be imported, and says what to install when it would connect', async () => {
