@@ -1,9 +1,9 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { utf8 } from '../protocol/bytes.ts'
 import { encodeStep, type Step } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { createIdentity, type Identity } from '../protocol/keys.ts'
-import { highWaterBytes, maxBeforeAuth } from '../protocol/limits.ts'
+import { fragmentBytes, highWaterBytes, linkLostMs, maxBeforeAuth } from '../protocol/limits.ts'
 import { encodeLinkMessage, type LinkMessage } from '../protocol/link-messages.ts'
 import { channelPair, type MemoryChannel } from '../testing/channel-pair.ts'
 import { deferred } from './deferred.ts'
@@ -162,6 +162,27 @@ describe('a link in use', () => {
     a.drain()
     await acceptor.got
     expect(acceptor.steps).toEqual([step])
+  })
+
+  it('stays while one end takes long to send much to the other, whose word in turn is all that is heard of it [LK3]', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+    try {
+      const { a, b, dialer, acceptor } = await connected()
+      let lost: Error | undefined
+      for (const { closed } of [dialer, acceptor]) void closed.then((reason) => (lost = reason))
+      // What the dialer says, pings among it, waits behind the rest of a step that goes out bit by bit.
+      a.bufferedAmount = highWaterBytes
+      const [part] = encodeStep({ ...step, payload: new Uint8Array(3 * fragmentBytes) })
+      for (let ms = 0; ms < 2 * linkLostMs; ms += 1_000) {
+        if (ms === 0) b.deliver(part as Uint8Array)
+        else b.deliver(encodeLinkMessage({ t: 'pong', n: 0 }))
+        vi.advanceTimersByTime(1_000)
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      expect(lost).toBeUndefined()
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('tells its owner once when the channel closes', async () => {

@@ -64,6 +64,7 @@ export class PeerLink {
   #sawAuth = false
   #lastHeard: number
   #lastPinged = 0
+  #lastSent: number
   readonly #timer: ReturnType<typeof setInterval>
   readonly #deadline: ReturnType<typeof setTimeout>
   #pings = 0
@@ -75,6 +76,7 @@ export class PeerLink {
     this.#handlers = handlers
     this.remote = terms.remote
     this.#lastHeard = performance.now()
+    this.#lastSent = this.#lastHeard
     this.#fingerprints.promise.catch(() => undefined)
     this.#introduced.promise.catch(() => undefined)
     this.#timer = setInterval(() => this.#beat(), linkHeartbeatMs / 2)
@@ -228,6 +230,7 @@ export class PeerLink {
   #put(message: Bytes): void {
     try {
       this.#channel.send(message)
+      this.#lastSent = performance.now()
       this.counters.sentBytes += message.length
     } catch (thrown) {
       this.close(asError(thrown, 'peer-lost'))
@@ -238,7 +241,10 @@ export class PeerLink {
     if (this.#state !== 'ready') return
     const now = performance.now()
     if (now - this.#lastHeard > linkLostMs) return this.close(new ManyhandsError('peer-lost', 'A peer has gone silent.'))
-    if (now - Math.max(this.#lastHeard, this.#lastPinged) > linkHeartbeatMs) {
+    const hearsNothing = now - Math.max(this.#lastHeard, this.#lastPinged) > linkHeartbeatMs
+    // Behind megabytes on a slow line an answer to a ping comes late: whoever only listens says now and then that it is there.
+    const onlyListens = this.#lastHeard > this.#lastSent && now - this.#lastSent > linkHeartbeatMs
+    if (hearsNothing || onlyListens) {
       this.#lastPinged = now
       this.sendMessage({ t: 'ping', n: this.#pings++ })
     }
