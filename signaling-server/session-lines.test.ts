@@ -1,13 +1,18 @@
 /** Who gets a place when the public and projects ask at once, and what is counted of it: whole sessions, in a time that only the test lets pass. */
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PeerId, ProjectId } from '../protocol/ids.ts'
 import type { Ticket } from '../protocol/ticket.ts'
 import { cats, dogs } from '../testing/projects.ts'
 import { projects, SessionScene, useSessionScene } from '../testing/session-scene.ts'
+import { holder, plainManifest, plainModel, usualReady } from '../testing/swarms.ts'
 import { everyLineBound, patienceMs, queueBound } from './admission.ts'
+import type { Viewpoint } from './audience.ts'
+import type { Asked } from './live-session.ts'
 import { nothingCounted } from './projects/tally.ts'
-import { keptForOwn, sessionsPerStage } from './routing.ts'
-import type { Giving } from './swarm.ts'
+import { keptForOwn, route, sessionsPerStage } from './routing.ts'
+import { SessionLines } from './session-lines.ts'
+import type { Giving, Volunteer } from './swarm.ts'
 
 useSessionScene()
 
@@ -165,5 +170,98 @@ describe('what is counted', () => {
     b.pass(10_000)
     await b.told('receipt')
     expect(await projects.totals(cats)).toMatchObject({ requests: 0, rows: 38 })
+  })
+})
+
+describe('over whatever comes', () => {
+  const model = {
+    ...plainModel(0, [1]),
+    manifest: plainManifest([1], { layers: 1, kvHeads: 1, headDim: 1, vocab: 8, context: 64, eos: [0] }),
+  }
+  /** Of a volunteer's cache, and what a large request takes of it. */
+  const cachePositions = 64
+  const large = 40
+  const lines = fc.oneof(
+    { weight: 6, arbitrary: fc.constant<Viewpoint>(cats) },
+    { weight: 1, arbitrary: fc.constantFrom<Viewpoint[]>(undefined, dogs) },
+  )
+  /** Of every second, who asks then: a project that is busier than its volunteers can bear, and others. */
+  const arrivals = fc.array(fc.array(fc.record({ line: lines, positions: fc.constantFrom(1, large) }), { minLength: 2, maxLength: 6 }), {
+    minLength: 60,
+    maxLength: 120,
+  })
+  const givers = fc.array(fc.constantFrom<(Giving | undefined)[]>(undefined, first, { project: dogs, audience: 'first' }), {
+    minLength: 1,
+    maxLength: 3,
+  })
+  const second = 1_000
+  const sessionMs = 5 * second
+
+  /** Volunteers that hold all of a model, and sessions of five seconds. */
+  function play(gives: readonly (Giving | undefined)[], asks: readonly (readonly { line: Viewpoint; positions: number }[])[]) {
+    const ready = { ...usualReady, cachePositions }
+    const volunteers = gives.map((g, i) => ({ ...holder(i, model.revision, { first: 0, end: 1 }, ready), ...(g ? { gives: g } : {}) }))
+    const since = new Map<Asked, number>()
+    const underWay: { readonly v: Volunteer; readonly positions: number; readonly until: number }[] = []
+    const admitted: { readonly asked: Asked; readonly v: Volunteer; readonly waitedMs: number; readonly ownWait: boolean }[] = []
+    let now = 0
+    const waiting = (line: Viewpoint, but?: Asked) => [...since.keys()].some((a) => a !== but && a.viewpoint === line)
+    const all = new SessionLines({
+      placesOf: () => 0,
+      uptime: () => now,
+      admit: (asked, terms) => {
+        const choice = { viewpoint: asked.viewpoint, random: () => 0.5, ...terms }
+        const routing = route({ model, members: new Set(volunteers) }, asked.maxPositions, sessionsPerStage, choice)
+        if (!('stages' in routing)) return false
+        const [v] = routing.stages as [Volunteer]
+        v.sessions += 1
+        v.positions += asked.maxPositions
+        underWay.push({ v, positions: asked.maxPositions, until: now + sessionMs })
+        const theirs = v.gives?.project !== asked.viewpoint ? v.gives?.project : undefined
+        admitted.push({ asked, v, waitedMs: now - (since.get(asked) ?? now), ownWait: theirs !== undefined && waiting(theirs, asked) })
+        since.delete(asked)
+        return true
+      },
+    })
+    let id = 0
+    let late = 0
+    const pass = (asked: (typeof asks)[number]) => {
+      now += second
+      for (const session of underWay.filter((u) => u.until <= now)) {
+        underWay.splice(underWay.indexOf(session), 1)
+        session.v.sessions -= 1
+        session.v.positions -= session.positions
+      }
+      for (const { asked } of all.expired()) late += since.delete(asked) ? 1 : 0
+      all.drain()
+      for (const { line: viewpoint, positions: maxPositions } of asked) {
+        const peer = (++id).toString(16).padStart(64, '0') as PeerId
+        const one = { peer, key: peer, network: undefined, id, revision: model.revision, maxPositions, sampling: null, viewpoint }
+        since.set(one, now)
+        if ('retryAfterMs' in all.enter(one)) since.delete(one)
+      }
+    }
+    for (const asked of asks) pass(asked)
+    for (let quiet = 0; quiet < 60 && since.size > 0; quiet++) pass([])
+    return { admitted, late: late + since.size }
+  }
+
+  it('[PJ3] everybody who waits gets a place in time, however busy the projects are', () => {
+    fc.assert(
+      fc.property(givers, arrivals, (gives, asks) => {
+        const alike = asks.map((all) => all.map(({ line }) => ({ line, positions: 1 })))
+        expect(play(gives, alike).late).toBe(0)
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('[PJ3] nobody who is impatient gets a place at a project’s volunteers while one of its own waits', () => {
+    fc.assert(
+      fc.property(givers, arrivals, (gives, asks) => {
+        for (const { waitedMs, ownWait } of play(gives, asks).admitted) expect(ownWait && waitedMs < patienceMs).toBe(false)
+      }),
+      { numRuns: 50 },
+    )
   })
 })
