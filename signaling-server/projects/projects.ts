@@ -49,7 +49,7 @@ export class Projects {
   static async open(ports: ProjectsPorts): Promise<Projects> {
     const projects = new Projects(ports)
     for (const stored of await ports.store.all()) projects.#take(stored)
-    projects.#timer = setInterval(() => void projects.look(), lookMs)
+    projects.#timer = setInterval(() => void projects.look(), lookMs).unref()
     return projects
   }
 

@@ -43,7 +43,7 @@ export class Visits {
 
   constructor(ports: VisitsPorts) {
     this.#ports = ports
-    this.#timer = setInterval(() => void this.written(), writeMs)
+    this.#timer = setInterval(() => void this.written(), writeMs).unref()
   }
 
   /** The widget's frame was served. */
