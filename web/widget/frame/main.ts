@@ -22,8 +22,9 @@ let giving: Giving | undefined
 let starting = false
 /** What was to be loaded did not come: browsers remember that for as long as the page lives. */
 let unloaded = false
-/** The site paused or revoked while it was starting. */
-let pausedMeanwhile = false
+/** The site's own pause holds whether anything is there to be paused or not. */
+let sitePauses = false
+/** The site revoked while it was starting. */
 let revokedMeanwhile = false
 let state: WidgetState = 'off'
 let pausedBy: Standing['pausedBy']
@@ -52,10 +53,11 @@ function heard(word: HostWord): void {
   } else if (word.t === 'revoke') {
     revokedMeanwhile = starting
     void stop(false)
-  } else if (giving) {
-    if (word.t === 'pause') giving.pause('site')
-    else giving.resume('site')
-  } else pausedMeanwhile = starting && word.t === 'pause'
+  } else {
+    sitePauses = word.t === 'pause'
+    if (sitePauses) giving?.pause('site')
+    else giving?.resume('site')
+  }
 }
 
 /** All words anew, as the site's choices have them. */
@@ -88,7 +90,6 @@ function clicked(button: ConsentButton, event: MouseEvent): void {
 
 async function start(): Promise<void> {
   starting = true
-  pausedMeanwhile = false
   revokedMeanwhile = false
   view.part('giving', true)
   const first: Standing = { state: 'starting', detail: '' }
@@ -98,7 +99,7 @@ async function start(): Promise<void> {
     const { Giving } = await import('./giving.ts')
     if (revokedMeanwhile) return over('stopped')
     giving = new Giving(project, power(), changed)
-    if (pausedMeanwhile) giving.pause('site')
+    if (sitePauses) giving.pause('site')
     changed(giving.standing)
   } catch {
     unloaded = true

@@ -85,7 +85,7 @@ const en: Words = {
     giving: ['Lent: thank you!', 'Computes its part whenever somebody asks.'],
     paused: ['Paused', 'Nothing is computed.'],
     stopped: ['Stopped: thank you!', 'Nothing computes here any more.'],
-    failed: ['Trying again', 'Something went wrong.'],
+    failed: ['Something went wrong', 'It could not go on.'],
   },
 }
 
@@ -140,7 +140,7 @@ const de: Words = {
     giving: ['Verliehen: danke!', 'Rechnet seinen Teil, wann immer jemand fragt.'],
     paused: ['Pause', 'Es wird nichts gerechnet.'],
     stopped: ['Beendet: danke!', 'Hier rechnet nichts mehr.'],
-    failed: ['Versucht es wieder', 'Etwas ging schief.'],
+    failed: ['Etwas ging schief', 'Es konnte nicht weitergehen.'],
   },
 }
 
