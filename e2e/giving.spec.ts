@@ -160,6 +160,8 @@ test.describe('it pauses', () => {
     await page.getByTestId('pause-hour').click()
     await phaseIs(page, 'paused')
     await reasonIs(page, /goes on by itself at \d/)
+    await page.getByTestId('language').selectOption('de')
+    await reasonIs(page, /geht es von selbst weiter/)
     await shown(page, 'paused-hour')
     await expect(answer(1)).rejects.toMatchObject({ code: 'no-volunteers' })
     await page.clock.runFor(hourMs)

@@ -28,6 +28,7 @@ afterEach(() => {
   for (const undo of cleanUp.splice(0).toReversed()) undo()
   vi.useRealTimers()
   vi.unstubAllGlobals()
+  vi.restoreAllMocks()
 })
 
 async function joined() {
@@ -91,5 +92,19 @@ it('it is dialled at once when the browser says that the network is back, howeve
   browser.dispatchEvent(new Event('online'))
   await again
   expect(socket.ready).toBe(true)
+  expect(sockets).toHaveLength(2)
+})
+
+it('a page whose timers are held back dials when its pause is over and somebody looks', async () => {
+  const { socket, sockets, heard } = await joined()
+  vi.useFakeTimers({ toFake: ['setTimeout'] })
+  const gone = heard('lost')
+  sockets[0]?.terminate()
+  await gone
+  // The clock goes on; its timers don't.
+  vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 1_000)
+  const again = heard('welcome')
+  socket.check()
+  await again
   expect(sockets).toHaveLength(2)
 })

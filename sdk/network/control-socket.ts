@@ -57,8 +57,9 @@ export class ControlSocket {
   /** Why it went down last. */
   #lostBecause: ManyhandsError | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
-  /** performance.now() of the last message. */
+  /** performance.now() of the last message, and of the end of the pause. */
   #heardAt = 0
+  #dialAt = 0
   /** The move under way; a later one takes its place. */
   #moving: Promise<ServerInfo> | undefined
 
@@ -146,8 +147,12 @@ export class ControlSocket {
     }
   }
 
-  /** For who says something that is answered every third of a lease: a socket that is dead and does not know it is dialled again. */
+  /**
+   * For who says something that is answered every third of a lease, by a clock that a hidden page does not hold back: a socket that is
+   * dead and does not know it is dialled again, and so is one whose pause has long been over.
+   */
   check(): void {
+    if (this.#timer !== undefined && performance.now() >= this.#dialAt) this.#dialNow()
     if (this.#welcomed && performance.now() - this.#heardAt > leaseMs)
       this.#retry(new ManyhandsError('unavailable', 'The server went silent.'))
   }
@@ -228,10 +233,8 @@ export class ControlSocket {
     this.#down(reason)
     const pauseMs = this.#pauseMs * (0.5 + Math.random())
     this.#pauseMs = Math.min(longestPauseMs, this.#pauseMs * 2)
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      this.#dial()
-    }, pauseMs)
+    this.#dialAt = performance.now() + pauseMs
+    this.#timer = setTimeout(() => this.#dialNow(), pauseMs)
     this.#handlers.lost(reason)
   }
 
@@ -244,8 +247,12 @@ export class ControlSocket {
   /** The network is back: no reason to wait any longer. */
   readonly #online = (): void => {
     if (this.#timer === undefined) return
-    this.#waitNoMore()
     this.#pauseMs = firstPauseMs
+    this.#dialNow()
+  }
+
+  #dialNow(): void {
+    this.#waitNoMore()
     this.#dial()
   }
 
