@@ -1,7 +1,8 @@
 /** A model that is no decoder, over three browsers by the same path: a picture of a printed line is read. */
 import { Tensor } from 'onnxruntime-common'
 import { connect } from '../sdk/node.ts'
-import { readPhoto, type PhotoRun } from '../sdk/ocr/index.ts'
+import { linesFeed, parseCharacters, readLines, readPhoto, type PhotoRun } from '../sdk/ocr/index.ts'
+import type { MapCheckpoint, RunResult } from '../sdk/types.ts'
 import { printedLine, printedText } from '../testing/printed-line.ts'
 import { startBrowser } from './harness/browser-process.ts'
 import { expect, test } from './harness/fixtures.ts'
@@ -16,6 +17,38 @@ test('a picture of a line of text is read by three browsers', async ({ reading }
     const [{ stages, receipt }] = runs as readonly [PhotoRun]
     expect(new Set(stages.map((stage) => stage.peer)).size).toBe(3)
     expect((await receipt).custody.failed).toBe(0)
+  } finally {
+    await network.close()
+  }
+})
+
+test('many lines go by map: several at once, in order, and on from a checkpoint', async ({ reading }) => {
+  const network = await connect({ server: reading.url })
+  const lines = [0, 1, 2, 3, 4, 5]
+  const feeds = () => {
+    const { data, dims } = linesFeed([printedLine()])
+    return { x: new Tensor('float32', data, [...dims]) }
+  }
+  try {
+    const characters = parseCharacters(await network.file(model, 'characters'))
+    const text = ({ outputs }: RunResult) => {
+      const output = Object.values(outputs)[0] as Tensor
+      return readLines(output.data as Float32Array, output.dims, characters)[0]?.text
+    }
+    let most = 0
+    const mapping = network.map(model, lines, { feeds, onProgress: ({ underWay }) => (most = Math.max(most, underWay)) })
+    const seen: number[] = []
+    for await (const { index, result } of mapping) {
+      expect(text(result)).toBe(printedText)
+      seen.push(index)
+      if (index === 3) break
+    }
+    expect(seen).toEqual([0, 1, 2, 3])
+    // A line for each stage, so that none of them waits.
+    expect(most).toBeGreaterThanOrEqual(3)
+    const resume = JSON.parse(JSON.stringify(mapping.checkpoint())) as MapCheckpoint
+    const rest = await network.map(model, lines, { feeds, resume })
+    expect(rest.map(({ index, result }) => [index, text(result)])).toEqual([3, 4, 5].map((index) => [index, printedText]))
   } finally {
     await network.close()
   }
