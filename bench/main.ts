@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: measures what the README and docs/benchmarks.md say, and writes the latter. Takes half an hour on two cores.
  */
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { installPackages, packagesAreThere } from '../scripts/setup/packages.mjs'
@@ -18,13 +18,14 @@ import { manyAnswers } from './parts/many-answers.ts'
 import { pipeline } from './parts/pipeline.ts'
 import { visits } from './parts/visits.ts'
 import { wire } from './parts/wire.ts'
-import { partText, type Part } from './report.ts'
+import { partText, withParts, type Part } from './report.ts'
 import { benchSite } from './site.ts'
 
 const help = `Usage: npm run bench -- [options]
 
   --rounds N      runs of each kind, 5 or more (5)
-  --only PARTS    some of: network, channel, several, giving, engine, engine2, wire, visits, graph, audits, honest (with commas); docs/benchmarks.md stays as it is
+  --only PARTS    some of: network, channel, several, giving, engine, engine2, wire, visits, graph, audits, honest (with commas)
+  --write         docs/benchmarks.md has them in the place of those it had; without --only it is written in any case
   --data DIR      models and what is made of them (.manyhands)
 `
 
@@ -33,6 +34,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     only: { type: 'string' },
+    write: { type: 'boolean', default: false },
     data: { type: 'string', default: `${root}.manyhands` },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -88,6 +90,7 @@ for (const name of names) {
 }
 await site.close()
 
+const file = `${root}docs/benchmarks.md`
 if (values.only === undefined) {
   const head = `# Benchmarks
 
@@ -95,7 +98,7 @@ Written by \`npm run bench\`. What is compared ran turn by turn; figures are med
 
 ${await machineText()}
 `
-  await writeFile(`${root}docs/benchmarks.md`, `${head}\n${texts.join('\n\n')}\n`)
-}
+  await writeFile(file, `${head}\n${texts.join('\n\n')}\n`)
+} else if (values.write) await writeFile(file, withParts(await readFile(file, 'utf8'), texts))
 process.stdout.write(`${broken === 0 ? 'Every promise holds.' : `${broken} of the promises do not hold.`}\n`)
 process.exit(0)

@@ -28,3 +28,13 @@ export function partText({ title, how, head, rows, promises }: Part): string {
   const promised = promises.map(({ what, measured, holds }) => `- ${holds ? 'holds' : '**does not hold**'}: ${what}; measured ${measured}`)
   return [`## ${title}`, how, '', ...table, '', ...promised].join('\n').trimEnd()
 }
+
+/** A report with some parts measured anew: each takes the place of the one with its title, or comes at the end. */
+export function withParts(report: string, parts: readonly string[]): string {
+  const [head = '', ...sections] = report.trimEnd().split(/\n+(?=## )/)
+  const titleOf = (section: string) => section.slice(0, section.indexOf('\n'))
+  const fresh = new Map(parts.map((part) => [titleOf(part), part]))
+  const kept = sections.map((section) => fresh.get(titleOf(section)) ?? section)
+  const known = new Set(sections.map(titleOf))
+  return `${[head, ...kept, ...parts.filter((part) => !known.has(titleOf(part)))].join('\n\n')}\n`
+}
