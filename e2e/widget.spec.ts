@@ -181,7 +181,7 @@ test.describe('before the click', () => {
 })
 
 test.describe('by the visitor’s click', () => {
-  test('it gives, with memory to share, until the site pauses it, the visitor pauses it, or the site revokes it', async () => {
+  test('it gives, with threads, until the site pauses it, the visitor pauses it, or the site revokes it', async () => {
     await visit()
     const call = (name: 'pause' | 'resume' | 'revoke') =>
       widget(page).evaluate((element, name) => (element as ManyHandsElement)[name](), name)
@@ -194,8 +194,8 @@ test.describe('by the visitor’s click', () => {
     await call('resume')
     await state('giving')
     expect(await innerFrame().evaluate(() => crossOriginIsolated)).toBe(true)
-    // The compute worker. This model has one thread everywhere; a decoder's shares the frame's memory with more.
-    expect(page.workers().length).toBe(1)
+    // The compute worker, and those that share its memory: a decoder's weights are worth several threads.
+    expect(page.workers().length).toBeGreaterThan(1)
 
     await call('pause')
     await state('paused')
