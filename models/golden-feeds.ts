@@ -36,17 +36,49 @@ export function goldenSizes(inputs: readonly InputSpec[], given: Readonly<Record
   return sizes
 }
 
-/** @throws ManyhandsError unsupported when an input is absurdly large */
-export function goldenFeeds(inputs: readonly InputSpec[], sizes: ReadonlyMap<string, number>): Map<string, TensorValue> {
+/**
+ * What inputs are filled with. `noise` does for most models. One that finds print answers noise with next to nothing at all, whose
+ * relative error is that of rounding magnified: it is given `print`, rows of words in ink on paper, which it is sure of.
+ */
+export const goldenFills = ['noise', 'print'] as const
+export type GoldenFill = (typeof goldenFills)[number]
+
+/** @throws ManyhandsError unsupported when an input is absurdly large, or no picture where print is to fill it */
+export function goldenFeeds(
+  inputs: readonly InputSpec[],
+  sizes: ReadonlyMap<string, number>,
+  fill: GoldenFill = 'noise',
+): Map<string, TensorValue> {
   return new Map(
     inputs.map((input) => {
       const dims = input.shape.map((dim) => (typeof dim === 'number' ? dim : (sizes.get(dim) ?? batchSize)))
       const count = elementCount(dims)
       if (count > maxElements)
         throw new ManyhandsError('unsupported', `The input ${input.name} of shape [${dims.join(', ')}] is too large for a check run.`)
-      return [input.name, { dtype: input.dtype, dims, bytes: goldenBytes(input, count) }]
+      return [input.name, { dtype: input.dtype, dims, bytes: fill === 'print' ? printedBytes(input, dims) : goldenBytes(input, count) }]
     }),
   )
+}
+
+/** Of a page in pixels: a row's height, where its letters begin and end, the margin at its sides, a word with the space after it. */
+const print = { row: 40, top: 12, bottom: 28, margin: 24, word: 60, gap: 12 } as const
+/** Strokes are this wide and high. */
+const stroke = { width: 2, height: 4 } as const
+
+/** Ink is -1, paper 1, in every channel of f32 [pictures, channels, height, width]. */
+function printedBytes({ name, dtype }: InputSpec, dims: readonly number[]): Uint8Array {
+  const [height, width] = dims.slice(2)
+  if (dtype !== 'float32' || dims.length !== 4 || height === undefined || width === undefined)
+    throw new ManyhandsError('unsupported', `The input ${name} is no picture, so it can't be filled with print.`)
+  const isInk = (x: number, y: number) =>
+    y % print.row >= print.top &&
+    y % print.row < print.bottom &&
+    x >= print.margin &&
+    x < width - print.margin &&
+    x % (print.word + print.gap) < print.word &&
+    noiseWord(goldenSeed, Math.floor(y / stroke.height), Math.floor(x / stroke.width)) % 2 === 0
+  const values = Float32Array.from({ length: elementCount(dims) }, (_, i) => (isInk(i % width, Math.floor(i / width) % height) ? -1 : 1))
+  return new Uint8Array(values.buffer)
 }
 
 function goldenBytes({ name, dtype }: InputSpec, count: number): Uint8Array {

@@ -8,7 +8,7 @@ import type { BlobRef, BlockRange, Decoder, Golden, InputSpec } from '../protoco
 import { packTensors, type TensorValue } from '../protocol/tensors.ts'
 import { Carver, type Layout } from './carve.ts'
 import { openSession, type GoldenSession } from './golden-engine.ts'
-import { goldenFeeds, goldenRuns, goldenSizes, goldenTokens } from './golden-feeds.ts'
+import { goldenFeeds, goldenRuns, goldenSizes, goldenTokens, type GoldenFill } from './golden-feeds.ts'
 import { untyped } from './golden-shapes.ts'
 import { lower } from './lower.ts'
 import { lowerAttention } from './lower-attention.ts'
@@ -22,6 +22,8 @@ export interface GoldenJob {
   readonly decoder?: Decoder | undefined
   /** Sizes for symbolic dimensions of the inputs, by name. */
   readonly dims: Readonly<Record<string, number>>
+  /** What the inputs of a model without a decoder are filled with. */
+  readonly fill: GoldenFill
   /** The bytes of a shard by its location in the graph. */
   readonly loadShard: (location: string) => Promise<Bytes>
   readonly put: (bytes: Uint8Array) => Promise<BlobRef>
@@ -39,7 +41,7 @@ type Track = readonly TensorValue[]
 export async function makeGoldens(job: GoldenJob): Promise<Golden> {
   const { layout, decoder } = job
   const runs = decoder ? [...goldenRuns] : [1]
-  const known = new Map<string, Track>(decoder ? decoderFeeds(layout.inputs, decoder, runs) : plainFeeds(layout.inputs, job.dims))
+  const known = new Map<string, Track>(decoder ? decoderFeeds(layout.inputs, decoder, runs) : plainFeeds(layout.inputs, job.dims, job.fill))
   const carver = new Carver(job.model, layout)
   const fed = layout.inputs.filter((input) => input.role === 'feed' || input.role === 'tokens').map((input) => input.name)
   const inputs = await job.put(packTensors(fed.map((name) => joined(known.get(name)))))
@@ -127,8 +129,8 @@ async function openLowered(model: Model, job: GoldenJob): Promise<GoldenSession>
 const locationsOf = ({ graph }: Model) =>
   new Set(graph.initializers.flatMap(({ data }) => (data.kind === 'external' ? [data.location] : [])))
 
-function plainFeeds(inputs: readonly InputSpec[], dims: Readonly<Record<string, number>>): Map<string, Track> {
-  return new Map([...goldenFeeds(inputs, goldenSizes(inputs, dims))].map(([name, value]) => [name, [value]]))
+function plainFeeds(inputs: readonly InputSpec[], dims: Readonly<Record<string, number>>, fill: GoldenFill): Map<string, Track> {
+  return new Map([...goldenFeeds(inputs, goldenSizes(inputs, dims), fill)].map(([name, value]) => [name, [value]]))
 }
 
 function decoderFeeds(inputs: readonly InputSpec[], decoder: Decoder, runs: readonly number[]): Map<string, Track> {

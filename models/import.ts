@@ -12,6 +12,7 @@ import type { BlobFolder } from './blob-store.ts'
 import { bytesSource, fileSource } from './byte-source.ts'
 import { readGguf } from './gguf.ts'
 import { makeGoldens } from './golden.ts'
+import type { GoldenFill } from './golden-feeds.ts'
 import { cutSource, type CutSource } from './import-blocks.ts'
 import { onnxModel } from './import-onnx.ts'
 import { llamaModel } from './llama.ts'
@@ -39,6 +40,8 @@ export interface ImportOptions {
   readonly files?: Readonly<Record<string, Bytes>>
   /** Sizes of the inputs' symbolic dimensions in the golden run, by name. */
   readonly goldenDims?: Readonly<Record<string, number>>
+  /** What its inputs are filled with then; `noise` when absent. */
+  readonly goldenFill?: GoldenFill
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
 }
@@ -107,6 +110,7 @@ async function publishSource(
     blocks: cut.blocks,
     decoder: source.decoder,
     dims,
+    fill: options.goldenFill ?? 'noise',
     loadShard: (location) => blobs.get((shards[Number(location.slice(shardPrefix.length))] as BlobRef).hash),
     put: (bytes) => blobs.put(bytes),
     onSegment: (done, total) => report('golden', done, total),

@@ -125,7 +125,7 @@ class FolderLibrary implements Library {
     const known = made.find(({ source }) => source === wanted)
     if (known) return known.model
     const downloads = join(this.directory, 'downloads')
-    const { beside = {}, files = {}, title, license, origin, task, goldenDims } = entry
+    const { beside = {}, files = {}, title, license, origin, task, goldenDims, goldenFill } = entry
     const [weights = '', ...paths] = await fetchFiles(
       [entry.weights, ...Object.values(beside), ...Object.values(files)],
       downloads,
@@ -143,6 +143,7 @@ class FolderLibrary implements Library {
       beside: named(beside, 0),
       files: named(files, Object.keys(beside).length),
       ...(goldenDims ? { goldenDims } : {}),
+      ...(goldenFill ? { goldenFill } : {}),
     }
     const added = await this.addFile(weights, { ...options, ...described })
     await writeWhole(this.sourcePath(added.revision), wanted)
