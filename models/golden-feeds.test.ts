@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import type { InputSpec } from '../protocol/manifest.ts'
 import { goldenFeeds, goldenFills } from './golden-feeds.ts'
 
-const picture = { name: 'x', dtype: 'float32', shape: ['n', 3, 'h', 'w'], role: 'feed' } as const
+const picture: InputSpec = { name: 'x', dtype: 'float32', shape: ['n', 3, 'h', 'w'], role: 'feed' }
 const sizes = new Map([
   ['n', 1],
   ['h', 80],
